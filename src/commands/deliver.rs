@@ -1,0 +1,70 @@
+//! Hands over what a one-shot command found.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use terminal_size::{Width, terminal_size};
+
+use super::CommandError;
+use crate::cli::{OutputArgs, OutputFormat};
+use crate::output::{self, Terminal};
+use crate::report::Report;
+use crate::state::State;
+use crate::{metrics, textfile};
+
+/// Writes the reports in the form and to the place that were asked for.
+pub fn reports(args: &OutputArgs, reports: &[Report]) -> Result<(), CommandError> {
+    reports_as(args, reports, |terminal, out| output::text(reports, terminal, out))
+}
+
+/// The same, with another text for people.
+pub fn reports_as(
+    args: &OutputArgs,
+    reports: &[Report],
+    text: impl FnOnce(Terminal, &mut Vec<u8>) -> io::Result<()>,
+) -> Result<(), CommandError> {
+    let mut rendered = Vec::new();
+    let stdout = io::stdout();
+    let result = match args.format {
+        OutputFormat::Text => {
+            let columns = terminal_size().filter(|_| args.file.is_none() && stdout.is_terminal());
+            let terminal = columns.map_or_else(Terminal::default, |(Width(columns), _)| Terminal {
+                width: usize::from(columns),
+                colour: std::env::var_os("NO_COLOR").is_none(),
+            });
+            text(terminal, &mut rendered)
+        }
+        OutputFormat::Json => output::json(reports, &mut rendered),
+        OutputFormat::Junit => output::junit(reports, &mut rendered),
+        OutputFormat::Github => output::github::annotations(reports, &mut rendered),
+    };
+    let to = args.file.as_ref().map_or_else(|| "standard output".to_string(), |path| path.display().to_string());
+    result
+        .and_then(|()| match &args.file {
+            Some(path) => std::fs::write(path, &rendered),
+            None => stdout.lock().write_all(&rendered),
+        })
+        .map_err(|source| CommandError::Output { to, source })?;
+    match std::env::var_os("GITHUB_STEP_SUMMARY").filter(|_| args.format == OutputFormat::Github) {
+        Some(path) => append_summary(Path::new(&path), reports),
+        None => Ok(()),
+    }
+}
+
+/// Writes the metrics for node_exporter's textfile collector.
+pub fn textfile(path: &Path, state: &State) -> Result<(), CommandError> {
+    if path.extension().is_none_or(|extension| extension != "prom") {
+        tracing::warn!(path = %path.display(), "node_exporter reads only files whose names end in .prom");
+    }
+    textfile::write(path, &metrics::render(state))
+        .map_err(|source| CommandError::Output { to: path.display().to_string(), source })
+}
+
+/// Other steps of the job may have written there.
+fn append_summary(path: &Path, reports: &[Report]) -> Result<(), CommandError> {
+    let mut rendered = Vec::new();
+    output::github::summary(reports, &mut rendered)
+        .and_then(|()| File::options().append(true).create(true).open(path)?.write_all(&rendered))
+        .map_err(|source| CommandError::Output { to: path.display().to_string(), source })
+}

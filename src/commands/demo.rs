@@ -1,0 +1,81 @@
+//! `demo`: the whole product with nothing installed.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::serve::listen;
+use super::signals::{Asked, Signals};
+use super::{CommandError, Exit};
+use crate::cli::DemoArgs;
+use crate::config::{ByteEvidence, Config, Confirm, Spread, Target};
+use crate::demo::Registry;
+use crate::demo::images::{Breakage, populate};
+use crate::schedule::Schedule;
+use crate::state::State;
+use crate::web::{self, Web};
+
+/// Between two sweeps of the demonstration: soon enough to watch.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn run(args: DemoArgs) -> Result<Exit, CommandError> {
+    let mut signals = Signals::listen().map_err(CommandError::Runtime)?;
+    let listeners = listen(std::slice::from_ref(&args.listen_address)).await?;
+    let address = listeners.first().and_then(|listener| listener.local_addr().ok());
+    let address = address.map_or(args.listen_address, |address| address.to_string());
+    let registry = Registry::start().await.map_err(CommandError::Runtime)?;
+    let broken = populate(&registry);
+    let config = config(&registry)?;
+
+    let state = Arc::new(State::new(&config.registries));
+    let schedule = Schedule::start(Arc::clone(&state), &config)?;
+    let shutdown = CancellationToken::new();
+    let app = Web { state, lifecycle: None, external_url: None }.into_router();
+    let server = tokio::spawn(web::serve(listeners, app, web::Limits::default(), shutdown.clone()));
+    // Nobody may be reading; the demonstration goes on for whoever opens the page.
+    let _ = introduce(&mut io::stdout().lock(), &address, &registry.url(), &broken);
+    while signals.next().await == Asked::Reload {}
+    shutdown.cancel();
+    drop(schedule);
+    let _ = server.await;
+    Ok(Exit::Success)
+}
+
+fn config(registry: &Registry) -> Result<Config, CommandError> {
+    let url = registry.url().parse().map_err(|_| CommandError::Runtime(io::ErrorKind::AddrNotAvailable.into()))?;
+    let target = Target {
+        name: "demo".to_string(),
+        interval: INTERVAL,
+        spread: Spread::Over(Duration::ZERO),
+        confirm: Confirm { attempts: 3, delay: Duration::from_millis(200) },
+        evidence: crate::config::Evidence {
+            byte: ByteEvidence::Within(Duration::ZERO),
+            content: None,
+            content_budget: None,
+        },
+        ..Target::with_defaults(url)
+    };
+    Ok(Config { registries: vec![target] })
+}
+
+fn introduce(out: &mut impl Write, address: &str, registry: &str, broken: &[Breakage]) -> io::Result<()> {
+    writeln!(out, "A registry runs in this process, at {registry}.")?;
+    writeln!(out, "It lists every tag and answers 200 for it, and yet cannot serve these:\n")?;
+    for Breakage { image, digest, symptom } in broken {
+        writeln!(out, "  {image}\n    {digest}\n    {symptom}")?;
+    }
+    let seconds = INTERVAL.as_secs();
+    writeln!(out, "\nIt is swept every {seconds} seconds. Open\n")?;
+    writeln!(out, "  http://{address}/                     the status page")?;
+    writeln!(out, "  http://{address}/metrics              what Prometheus scrapes")?;
+    writeln!(out, "  http://{address}/api/v1/findings      what is broken, as JSON")?;
+    writeln!(out, "\nand try, in another terminal,\n")?;
+    writeln!(out, "  curl -s http://{address}/metrics | grep image_broken")?;
+    writeln!(out, "  curl -sI {registry}/v2/infra-ci/manifests/latest     answers 200")?;
+    writeln!(out, "  registry-integrity-probe sweep --registry {registry}")?;
+    writeln!(out, "\nCtrl-C ends it.")?;
+    out.flush()
+}

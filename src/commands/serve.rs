@@ -1,0 +1,100 @@
+//! `serve`: sweep again and again, and show what is known.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::signals::{Asked, Signals};
+use super::{CommandError, Exit, configuration};
+use crate::cli::{RegistriesArgs, ServeArgs};
+use crate::schedule::{NotBegun, Schedule};
+use crate::state::State;
+use crate::web::{self, Control, SweepRefused, Web};
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
+    let mut signals = Signals::listen().map_err(CommandError::Runtime)?;
+    let config = configuration(&args.registries)?;
+    let external_url = args.external_url.as_deref().map(external_url).transpose()?;
+    let listeners = listen(&args.listen_addresses).await?;
+    let state = Arc::new(State::new(&config.registries));
+    let schedule = Schedule::start(Arc::clone(&state), &config)?;
+    let service = Arc::new(Service { schedule, registries: args.registries });
+    let lifecycle = args.enable_lifecycle.then(|| Arc::clone(&service) as Arc<dyn Control>);
+    let shutdown = CancellationToken::new();
+    let app = Web { state, lifecycle, external_url }.into_router();
+    let server = tokio::spawn(web::serve(listeners, app, web::Limits::default(), shutdown.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), registries = config.registries.len(), "serving");
+    loop {
+        match signals.next().await {
+            Asked::End => break,
+            Asked::Reload => drop(service.reload().await),
+        }
+    }
+    tracing::info!("ending");
+    shutdown.cancel();
+    service.schedule.end();
+    // The server bounds its own end; a panic in it has been told by the runtime.
+    let _ = server.await;
+    Ok(Exit::Success)
+}
+
+/// Binds every address, `:10500` meaning all interfaces as in Prometheus.
+pub async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, CommandError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let host_and_port = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.clone() };
+        let listener = TcpListener::bind(&host_and_port)
+            .await
+            .map_err(|source| CommandError::Listen { address: address.clone(), source })?;
+        if let Ok(local) = listener.local_addr() {
+            tracing::info!(address = %local, "listening");
+        }
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn external_url(text: &str) -> Result<Url, CommandError> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()).ok_or_else(|| {
+        CommandError::Flag {
+            flag: "--web.external-url",
+            fault: format!("{text:?} is no URL of scheme http or https, such as https://probe.example.com/registries/"),
+        }
+    })
+}
+
+/// What can be asked of the running service.
+struct Service {
+    schedule: Schedule,
+    registries: RegistriesArgs,
+}
+
+impl Control for Service {
+    fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
+        async {
+            let result = configuration(&self.registries)
+                .map_err(|error| error.to_string())
+                .and_then(|config| self.schedule.apply(&config).map_err(|error| error.to_string()));
+            match &result {
+                Ok(()) => tracing::info!("configuration reloaded"),
+                Err(error) => {
+                    tracing::error!(error, "the configuration could not be reloaded; the old one stays in use")
+                }
+            }
+            result
+        }
+        .boxed()
+    }
+
+    fn sweep(&self, registry: &str) -> Result<(), SweepRefused> {
+        self.schedule.sweep_now(registry).map_err(|error| match error {
+            NotBegun::UnknownRegistry => SweepRefused::UnknownRegistry,
+            NotBegun::AlreadySweeping => SweepRefused::AlreadySweeping,
+        })
+    }
+}

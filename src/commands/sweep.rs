@@ -1,0 +1,115 @@
+//! `sweep`: every registry once.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinSet;
+
+use super::{CommandError, Exit, configuration, deliver, exit};
+use crate::cli::SweepArgs;
+use crate::config::{Config, Target};
+use crate::metrics;
+use crate::progress::Progress;
+use crate::proofs::Proofs;
+use crate::push::{AddressError, Gateway};
+use crate::registry::{ClientError, HttpRegistry};
+use crate::report::Report;
+use crate::state::{RegistryState, State};
+use crate::sweep::{Job, given_up, sweep};
+
+/// Sweeps all registries and hands over what was found, to everything that was asked for.
+pub async fn run(args: SweepArgs) -> Result<Exit, CommandError> {
+    let config = configuration(&args.registries)?;
+    let gateway = args.push_gateway.as_ref().map(gateway).transpose()?;
+    let state = State::new(&config.registries);
+    let reports = sweep_all(&config, &state).await?;
+    let exit = Exit::by_result(&reports);
+    let deliveries = [
+        deliver::reports(&args.output, &reports),
+        args.textfile.as_deref().map_or(Ok(()), |path| deliver::textfile(path, &state)),
+        match gateway {
+            Some(gateway) => gateway.push(&args.push_job, &metrics::render_groups(&state)).await.map_err(Into::into),
+            None => Ok(()),
+        },
+    ];
+    let undelivered = deliveries.into_iter().filter_map(Result::err).inspect(exit::tell).count();
+    Ok(if undelivered > 0 && exit == Exit::Success { Exit::Unverified } else { exit })
+}
+
+fn gateway(url: &SecretString) -> Result<Gateway, CommandError> {
+    let flag = |fault| CommandError::Flag { flag: "--push.gateway", fault };
+    let address = url.expose_secret().parse().map_err(|error: AddressError| flag(error.to_string()))?;
+    Ok(Gateway::new(address)?)
+}
+
+/// Sweeps all registries at once, each for itself. The reports are in the configuration's order.
+async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, ClientError> {
+    let bars = MultiProgress::new();
+    let mut sweeps = JoinSet::new();
+    for (target, registry) in config.registries.iter().cloned().zip(state.registries()) {
+        let client = Arc::new(HttpRegistry::new(&target, Arc::clone(&registry.traffic))?);
+        let progress = Arc::new(Progress::default());
+        let bar = io::stderr().is_terminal().then(|| show(&bars, &target.name, Arc::clone(&progress)));
+        sweeps.spawn(async move {
+            let proofs = Arc::new(Proofs::one_shot(&target.evidence));
+            let traffic = Arc::clone(&registry.traffic);
+            let job = Job { target: &target, proofs, traffic, known: &[], progress };
+            let (report, _) = sweep(client, job).await;
+            drop(bar);
+            registry.ended(report, SystemTime::now());
+        });
+    }
+    while let Some(ended) = sweeps.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a sweep failed; this is a defect of the probe");
+        }
+    }
+    let report = |(target, registry): (&Target, Arc<RegistryState>)| match registry.known().report {
+        Some(report) => Arc::unwrap_or_clone(report),
+        None => {
+            let now = SystemTime::now();
+            let report = given_up(target, &[], now, "the probe itself failed; its log says where");
+            registry.ended(report.clone(), now);
+            report
+        }
+    };
+    Ok(config.registries.iter().zip(state.registries()).map(report).collect())
+}
+
+/// A bar on stderr for as long as the returned guard lives.
+fn show(bars: &MultiProgress, name: &str, progress: Arc<Progress>) -> Bar {
+    let bar = bars.add(ProgressBar::new(0));
+    let style = "{prefix:.bold} {wide_bar} {msg}, {elapsed}";
+    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_prefix(name.to_string());
+    let shown = bar.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            let (repositories, walked) = (progress.repositories(), progress.walked());
+            // A bar of length 0 would look full.
+            shown.set_length(repositories.max(1));
+            shown.set_position(walked);
+            shown.set_message(match repositories {
+                0 => "reading the catalog".to_string(),
+                _ => format!("{walked} of {repositories} repositories, {} objects", progress.objects()),
+            });
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    Bar { bar, task }
+}
+
+struct Bar {
+    bar: ProgressBar,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,270 @@
+//! Reads a mapping key by key and collects what is wrong on the way. The keys that were asked for are the known ones, so
+//! that no list of them can go stale.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::rc::Rc;
+
+use super::fault::{Fault, Position};
+use super::yaml::{Node, Value};
+
+/// Keys that are easily put into the wrong mapping, and where they belong.
+const ELSEWHERE: [(&str, &str); 16] = [
+    ("registries", "the top level"),
+    ("url", "an entry of `registries`"),
+    ("request_timeout", "`global`"),
+    ("sweep_timeout", "`global`"),
+    ("content", "`evidence`"),
+    ("content_budget", "`evidence`"),
+    ("attempts", "`confirm`"),
+    ("username", "`basic_auth`"),
+    ("password", "`basic_auth`"),
+    ("password_file", "`basic_auth`"),
+    ("credentials_file", "`authorization`"),
+    ("bearer_token_file", "`authorization`, as `credentials_file`"),
+    ("ca_file", "`tls_config`"),
+    ("cert_file", "`tls_config`"),
+    ("key_file", "`tls_config`"),
+    ("insecure_skip_verify", "`tls_config`"),
+];
+
+/// A mapping that is being read.
+pub(super) struct Section<'n, 'f> {
+    pub faults: &'f mut Vec<Fault>,
+    /// Where the mapping begins.
+    pub position: Position,
+    entries: &'n [(Rc<Node>, Rc<Node>)],
+    known: Vec<&'static str>,
+    confidential: bool,
+}
+
+/// Reads a mapping; keys that `read` did not ask for are faults, and so are keys that come twice. `None` if it is none.
+pub(super) fn read_mapping<T>(
+    node: &Node,
+    what: &str,
+    faults: &mut Vec<Fault>,
+    read: impl FnOnce(&mut Section<'_, '_>) -> T,
+) -> Option<T> {
+    let Value::Mapping(entries) = &*node.value else {
+        faults.push(node.position.fault(format!("{what}: expected a mapping, found {}", node.kind())));
+        return None;
+    };
+    let mut section = Section { faults, position: node.position, entries, known: Vec::new(), confidential: false };
+    let value = read(&mut section);
+    section.check_keys();
+    Some(value)
+}
+
+impl<'n> Section<'n, '_> {
+    /// From now on, an unknown key is quoted only if it resembles a known one: it may be a secret in the wrong place.
+    pub fn keep_confidential(&mut self) {
+        self.confidential = true;
+    }
+
+    /// A key's value; `None` if it is absent or null.
+    fn node(&mut self, key: &'static str) -> Option<&'n Node> {
+        self.entry(key).map(|(_, value)| value)
+    }
+
+    fn entry(&mut self, key: &'static str) -> Option<(Position, &'n Node)> {
+        self.known.push(key);
+        let (written, value) = self.entries.iter().find(|(written, _)| written.text() == Some(key))?;
+        (!value.is_null()).then_some((written.position, &**value))
+    }
+
+    /// True if a key has a value.
+    pub fn has(&mut self, key: &'static str) -> bool {
+        self.entry(key).is_some()
+    }
+
+    /// Where a key's value stands, or the mapping that lacks it.
+    pub fn position_of(&mut self, key: &'static str) -> Position {
+        self.node(key).map_or(self.position, |node| node.position)
+    }
+
+    /// A key's value as text.
+    pub fn text(&mut self, key: &'static str) -> Option<&'n str> {
+        let node = self.node(key)?;
+        let text = node.text();
+        if text.is_none() {
+            self.faults.push(node.position.fault(format!("`{key}`: expected a single value, found {}", node.kind())));
+        }
+        text
+    }
+
+    /// A key's value as `parse` understands it; its error's message may quote the text.
+    pub fn scalar<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&'n str) -> Result<T, E>,
+    ) -> Option<T> {
+        match parse(self.text(key)?) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.fault_at(key, error);
+                None
+            }
+        }
+    }
+
+    /// Sets `field` to a key's value, and leaves it as it is where there is none.
+    pub fn set<T, E: Display>(
+        &mut self,
+        field: &mut T,
+        key: &'static str,
+        parse: impl FnOnce(&'n str) -> Result<T, E>,
+    ) {
+        if let Some(value) = self.scalar(key, parse) {
+            *field = value;
+        }
+    }
+
+    /// A key's list, without those items that `parse` does not understand; empty if it is absent.
+    pub fn list<T, E: Display>(&mut self, key: &'static str, parse: impl Fn(&'n str) -> Result<T, E>) -> Vec<T> {
+        let mut values = Vec::new();
+        for item in self.items(key).unwrap_or_default() {
+            let parsed = match item.text() {
+                Some(text) if !item.is_null() => parse(text).map_err(|error| error.to_string()),
+                _ => Err(format!("expected a single value as the list's item, found {}", item.kind())),
+            };
+            match parsed {
+                Ok(value) => values.push(value),
+                Err(error) => self.faults.push(item.position.fault(format!("`{key}`: {error}"))),
+            }
+        }
+        values
+    }
+
+    /// The items of a key's list; `None` if it is absent or no list.
+    pub fn items(&mut self, key: &'static str) -> Option<&'n [Rc<Node>]> {
+        let node = self.node(key)?;
+        if let Value::List(items) = &*node.value {
+            return Some(items);
+        }
+        self.faults.push(node.position.fault(format!("`{key}`: expected a list, found {}", node.kind())));
+        None
+    }
+
+    /// Reads a key's mapping; `None` if it is absent or no mapping.
+    pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_, '_>) -> T) -> Option<T> {
+        let node = self.node(key)?;
+        read_mapping(node, &format!("`{key}`"), self.faults, read)
+    }
+
+    /// Notes what is wrong with a key's value, or that it is absent.
+    pub fn fault_at(&mut self, key: &'static str, message: impl Display) {
+        let position = self.position_of(key);
+        self.faults.push(position.fault(format!("`{key}`: {message}")));
+    }
+
+    /// Notes a fault at each key that is set besides the first of them.
+    pub fn exclude(&mut self, keys: &[&'static str]) {
+        let mut set: Vec<_> = keys.iter().filter_map(|key| Some((self.entry(key)?.0, *key))).collect();
+        set.sort_unstable();
+        if let [(first_at, first), others @ ..] = set.as_slice() {
+            for (at, other) in others {
+                let line = first_at.line;
+                let message =
+                    format!("`{other}` and `{first}` (line {line}) exclude each other (expected one of them)");
+                self.faults.push(at.fault(message));
+            }
+        }
+    }
+
+    fn check_keys(&mut self) {
+        let mut lines: HashMap<&str, usize> = HashMap::new();
+        for (key, _) in self.entries {
+            let message = match key.text() {
+                None => Some(format!("expected a key, found {}", key.kind())),
+                Some(text) if !self.known.contains(&text) => Some(self.describe_unknown(text)),
+                Some(text) => lines
+                    .insert(text, key.position.line)
+                    .map(|line| format!("`{text}` is set twice in one mapping (first in line {line})")),
+            };
+            self.faults.extend(message.map(|message| key.position.fault(message)));
+        }
+    }
+
+    fn describe_unknown(&self, key: &str) -> String {
+        let mut known = self.known.clone();
+        known.sort_unstable();
+        known.dedup();
+        let similar = most_similar(key, &known);
+        let elsewhere = ELSEWHERE.iter().find(|(misplaced, _)| *misplaced == key);
+        let shown = if self.confidential && similar.is_none() && elsewhere.is_none() {
+            "unknown key, not shown since it may be a secret".to_string()
+        } else {
+            format!("unknown key `{}`", shorten(key))
+        };
+        match (similar, elsewhere) {
+            (_, Some((_, place))) => format!("{shown} here (it belongs to {place})"),
+            (Some(similar), None) => format!("{shown} (did you mean `{similar}`?)"),
+            (None, None) => format!("{shown} (expected one of {})", known.join(", ")),
+        }
+    }
+}
+
+/// The known word that was probably meant.
+pub(super) fn most_similar<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+    let normal: String = written.chars().take(64).collect::<String>().to_lowercase().replace(['-', ' '], "_");
+    known
+        .iter()
+        .map(|word| (strsim::damerau_levenshtein(&normal, word), *word))
+        .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
+        .min()
+        .map(|(_, word)| word)
+}
+
+/// A text as a message may show it: on one line, and not endless.
+pub(super) fn shorten(text: &str) -> String {
+    text.chars().take(100).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn faults(text: &str) -> String {
+        Config::parse(text, Path::new("probe.yaml")).map_or_else(|error| error.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn misplaced_keys_are_sent_to_where_they_are_known() {
+        for (key, place) in ELSEWHERE {
+            let hint = format!("unknown key `{key}` here (it belongs to {place})");
+            let wrong = faults(&format!("registries:\n  - url: https://r.example\n    repositories: {{{key}: x}}\n"));
+            assert!(wrong.contains(&hint), "{wrong}");
+
+            let right = match place.split('`').nth(1) {
+                None => format!("{key}: x\n"),
+                Some("registries") => format!("registries: [{{{key}: x}}]\n"),
+                Some("global") => format!("global: {{{key}: x}}\n"),
+                Some(section) => {
+                    let key = place.split('`').nth(3).unwrap_or(key);
+                    format!("registries: [{{{section}: {{{key}: x}}}}]\n")
+                }
+            };
+            let right = faults(&right);
+            assert!(!right.contains("unknown key"), "{right}");
+        }
+    }
+
+    #[test]
+    fn similar_words_are_found_and_others_are_not() {
+        let known = ["interval", "url", "request_timeout"];
+        for (written, similar) in [
+            ("intervall", Some("interval")),
+            ("Interval", Some("interval")),
+            ("uri", Some("url")),
+            ("request-timeout", Some("request_timeout")),
+            ("requestTimeout", Some("request_timeout")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(most_similar(written, &known), similar, "{written}");
+        }
+    }
+}

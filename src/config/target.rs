@@ -1,0 +1,242 @@
+//! One registry: its defaults, and how an entry of `registries` is read.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use regex::Regex;
+use url::Url;
+
+use super::fault::Position;
+use super::http_client::{is_off, proxy_url, read_credentials, read_tls};
+use super::registry_url::RegistryUrl;
+use super::section::{Section, most_similar, shorten};
+use super::units::{parse_duration, parse_size};
+use super::{ByteEvidence, Confirm, Credentials, Evidence, Filter, ImageSelector, Mode, Spread, Target, Tls};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// Far above what any registry bears.
+const CONCURRENCY: RangeInclusive<usize> = 1..=1024;
+const ATTEMPTS: RangeInclusive<u32> = 1..=100;
+/// One request in 1000 seconds, which is slower than anybody wants, and a million in one.
+const RATES: RangeInclusive<f64> = 0.001..=1e6;
+
+const INTERVAL: Duration = Duration::from_secs(15 * 60);
+
+/// What `global` says of every registry.
+pub(super) struct Global {
+    /// `None` if it is faulty.
+    interval: Option<Duration>,
+    request_timeout: Duration,
+    sweep_timeout: Option<Duration>,
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self { interval: Some(INTERVAL), request_timeout: Duration::from_secs(30), sweep_timeout: None }
+    }
+}
+
+impl Global {
+    /// Reads the mapping `global`.
+    pub fn read(section: &mut Section<'_, '_>) -> Self {
+        let mut global = Self::default();
+        global.interval = read_interval(section, global.interval);
+        section.set(&mut global.request_timeout, "request_timeout", positive_duration);
+        section.set(&mut global.sweep_timeout, "sweep_timeout", |text| {
+            parse_duration(text).map(|timeout| Some(timeout).filter(|timeout| !timeout.is_zero()))
+        });
+        global
+    }
+}
+
+/// `None` if it is faulty.
+fn read_interval(section: &mut Section<'_, '_>, default: Option<Duration>) -> Option<Duration> {
+    if section.has("interval") { section.scalar("interval", positive_duration) } else { default }
+}
+
+impl Target {
+    /// A registry of which only the URL is known; every setting has its default. Its name is the URL's host, with the
+    /// port if that is not the scheme's own.
+    pub fn with_defaults(url: Url) -> Self {
+        let Global { request_timeout, sweep_timeout, .. } = Global::default();
+        let host = url.host_str().unwrap_or_default();
+        Self {
+            name: url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}")),
+            url,
+            mode: Mode::Authoritative,
+            interval: INTERVAL,
+            request_timeout,
+            sweep_timeout,
+            concurrency: 32,
+            rate_limit: None,
+            spread: Spread::Auto,
+            evidence: Evidence { byte: ByteEvidence::Within(24 * HOUR), content: None, content_budget: None },
+            confirm: Confirm { attempts: 3, delay: Duration::from_secs(2) },
+            repositories: Filter::default(),
+            tags: Filter::default(),
+            platforms: Vec::new(),
+            images: Vec::new(),
+            credentials: Credentials::None,
+            tls: Tls::default(),
+            proxy_url: None,
+        }
+    }
+
+    /// Reads an entry of `registries`, and says where its name stands, or the URL that it has its name from; `None` if
+    /// neither is of use. Files are relative to `folder`.
+    pub(super) fn read(section: &mut Section<'_, '_>, global: &Global, folder: &Path) -> (Self, Option<Position>) {
+        if !section.has("url") {
+            section.fault_at("url", "missing (expected one such as https://registry.example.com:5050)");
+        }
+        let url = section.scalar("url", RegistryUrl::parse);
+        let name = section.scalar("name", name);
+        let named_at = match (&name, &url) {
+            (Some(_), _) => Some(section.position_of("name")),
+            (None, Some(_)) if !section.has("name") => Some(section.position_of("url")),
+            _ => None,
+        };
+        // A name or URL that is merged in stands further up, where another registry is.
+        let named_at = named_at.map(|at| at.max(section.position));
+        let RegistryUrl { url, authority } = url.unwrap_or_else(RegistryUrl::stand_in);
+
+        let mut target = Self::with_defaults(url);
+        target.name = name.unwrap_or_else(|| authority.clone());
+        let interval = read_interval(section, global.interval);
+        target.interval = interval.unwrap_or(INTERVAL);
+        target.request_timeout = global.request_timeout;
+        target.sweep_timeout = global.sweep_timeout;
+        section.set(&mut target.mode, "mode", mode);
+        section.set(&mut target.concurrency, "concurrency", |text| whole_number(text, CONCURRENCY));
+        section.set(&mut target.rate_limit, "rate_limit", rate_limit);
+        section.set(&mut target.spread, "spread", spread);
+        if let Spread::Over(spread) = target.spread
+            && let Some(interval) = interval
+            && spread > interval
+        {
+            let interval = humantime::format_duration(interval);
+            section.fault_at("spread", format!("longer than the interval of {interval} (expected at most that)"));
+        }
+        let evidence = &mut target.evidence;
+        section.section("evidence", |section| {
+            section.set(&mut evidence.byte, "byte", byte_evidence);
+            section.set(&mut evidence.content, "content", content_evidence);
+            section.set(&mut evidence.content_budget, "content_budget", |text| {
+                parse_size(text).map(|budget| Some(budget).filter(|&budget| budget > 0))
+            });
+        });
+        let confirm = &mut target.confirm;
+        section.section("confirm", |section| {
+            section.set(&mut confirm.attempts, "attempts", |text| whole_number(text, ATTEMPTS));
+            section.set(&mut confirm.delay, "delay", parse_duration);
+        });
+        target.repositories = section.section("repositories", read_filter).unwrap_or_default();
+        target.tags = section.section("tags", read_filter).unwrap_or_default();
+        target.platforms = section.list("platforms", str::parse);
+        target.images = section.list("images", |text| image(text, &authority));
+        target.credentials = read_credentials(section, folder);
+        target.tls = section.section("tls_config", |section| read_tls(section, folder)).unwrap_or_default();
+        section.set(&mut target.proxy_url, "proxy_url", proxy_url);
+        (target, named_at)
+    }
+}
+
+fn read_filter(section: &mut Section<'_, '_>) -> Filter {
+    Filter { include: section.list("include", anchored), exclude: section.list("exclude", anchored) }
+}
+
+fn name(text: &str) -> Result<String, &'static str> {
+    if (1..=255).contains(&text.chars().count()) && !text.contains(char::is_control) {
+        Ok(text.to_string())
+    } else {
+        Err("expected 1 to 255 characters, none of them a control character")
+    }
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    match text {
+        "authoritative" => Ok(Mode::Authoritative),
+        "pull_through" => Ok(Mode::PullThrough),
+        _ => {
+            let hint = most_similar(text, &["authoritative", "pull_through"]);
+            let hint = hint.map(|mode| format!(" (did you mean {mode}?)")).unwrap_or_default();
+            Err(format!("expected authoritative or pull_through, found \"{}\"{hint}", shorten(text)))
+        }
+    }
+}
+
+fn spread(text: &str) -> Result<Spread, String> {
+    match text {
+        "auto" => Ok(Spread::Auto),
+        _ => duration_or(text, "auto").map(Spread::Over),
+    }
+}
+
+fn byte_evidence(text: &str) -> Result<ByteEvidence, String> {
+    if is_off(text) { Ok(ByteEvidence::Off) } else { duration_or(text, "off").map(ByteEvidence::Within) }
+}
+
+fn content_evidence(text: &str) -> Result<Option<Duration>, String> {
+    if is_off(text) { Ok(None) } else { duration_or(text, "off").map(Some) }
+}
+
+fn duration_or(text: &str, word: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| format!("expected {word} or a duration; {error}"))
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("expected more than 0".to_string()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn whole_number<T: std::str::FromStr + PartialOrd + Display>(
+    text: &str,
+    range: RangeInclusive<T>,
+) -> Result<T, String> {
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        format!("expected a whole number from {} to {}, found \"{}\"", range.start(), range.end(), shorten(text))
+    })
+}
+
+fn rate_limit(text: &str) -> Result<Option<f64>, String> {
+    match text.parse::<f64>() {
+        Ok(0.0) => Ok(None),
+        Ok(rate) if RATES.contains(&rate) => Ok(Some(rate)),
+        _ => Err(format!(
+            "expected requests a second, from {} to {}, or 0 for no limit, found \"{}\"",
+            RATES.start(),
+            RATES.end(),
+            shorten(text)
+        )),
+    }
+}
+
+/// The pattern is read by itself first: `a)|(b` would make sense only between the parentheses that anchor it.
+fn anchored(pattern: &str) -> Result<Regex, String> {
+    Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})$"))).map_err(|error| {
+        let text = error.to_string();
+        // The other lines of a syntax error draw the pattern with a pointer into it.
+        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("\"{}\" is not a regular expression: {reason}", shorten(pattern))
+    })
+}
+
+fn image(text: &str, authority: &str) -> Result<ImageSelector, String> {
+    let inside = text.strip_prefix(authority).is_some_and(|rest| rest.starts_with('/'));
+    if inside || text.contains("://") {
+        return Err(format!("\"{}\" names its registry (expected the image alone, such as app:latest)", shorten(text)));
+    }
+    let selector = if text.contains([':', '@']) {
+        text.parse().map(ImageSelector::Image)
+    } else {
+        text.parse().map(ImageSelector::Repository)
+    };
+    selector.map_err(|_| {
+        let shown = shorten(text);
+        format!("\"{shown}\" is no image (expected one such as app, app:latest or app@sha256:…; repositories are in lower case)")
+    })
+}

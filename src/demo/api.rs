@@ -1,0 +1,204 @@
+//! The answers of distribution 2.8, whose words and quirks were read off the real one.
+
+use serde_json::{Value, json};
+
+use super::content::media_type;
+use super::range::{Range, RangeError};
+use super::route::Route;
+use super::store::{Held, Store};
+use super::wire::{Answer, Request};
+use crate::oci::{Digest, Platform, Repository, parse_manifest};
+
+const JSON: &str = "application/json; charset=utf-8";
+const CATALOG_PAGE: usize = 100;
+const CATALOG_PAGE_LIMIT: usize = 1000;
+
+/// What the registry answers, were it in order.
+pub fn answer(store: &Store, tags_page: Option<usize>, request: &Request) -> Answer {
+    let is_list = matches!(request.route, Route::Catalog | Route::Tags { .. });
+    let allowed: &[&str] = if is_list { &["GET"] } else { &["GET", "HEAD"] };
+    if !allowed.contains(&request.method.as_str()) {
+        return text(405, "Method not allowed").header("Allow", allowed.join(", "));
+    }
+    if request.route.repository().is_some_and(|name| name.parse::<Repository>().is_err()) {
+        return text(404, "404 page not found");
+    }
+    match &request.route {
+        Route::Ping => base(200).header("Content-Type", JSON).body("{}"),
+        Route::Catalog => catalog(store, request),
+        Route::Tags { repository } => tags(store, tags_page, repository, request),
+        Route::Manifest { repository, reference } => manifest(store, repository, reference, request),
+        Route::Blob { repository, digest } => blob(store, repository, digest, request),
+        Route::Token | Route::Other => text(404, "404 page not found"),
+    }
+}
+
+/// An answer with an error body as the OCI distribution specification defines it; a detail of `null` is left out.
+pub fn error(status: u16, code: &str, message: &str, detail: Value) -> Answer {
+    let mut error = json!({"code": code, "message": message});
+    if !detail.is_null() {
+        error["detail"] = detail;
+    }
+    json_answer(status, &json!({"errors": [error]}))
+}
+
+/// An answer of JSON, with the line feed that Go's encoder puts behind it.
+pub fn json_answer(status: u16, body: &Value) -> Answer {
+    base(status).header("Content-Type", JSON).body(format!("{body}\n"))
+}
+
+fn base(status: u16) -> Answer {
+    Answer::new(status).header("Docker-Distribution-Api-Version", "registry/2.0")
+}
+
+fn text(status: u16, message: &str) -> Answer {
+    base(status)
+        .header("Content-Type", "text/plain; charset=utf-8")
+        .header("X-Content-Type-Options", "nosniff")
+        .body(format!("{message}\n"))
+}
+
+fn catalog(store: &Store, request: &Request) -> Answer {
+    // Distribution takes what is no number, and negative ones, as if nothing had been asked for.
+    let asked = request.parameter("n").and_then(|n| n.parse::<i64>().ok()).and_then(|n| usize::try_from(n).ok());
+    let count = asked.unwrap_or(CATALOG_PAGE);
+    if count > CATALOG_PAGE_LIMIT {
+        let detail = json!({"n": count});
+        return error(400, "PAGINATION_NUMBER_INVALID", "invalid number of results requested", detail);
+    }
+    let (names, more) = store.names_after(&request.parameter("last").unwrap_or_default(), count);
+    let answer = json_answer(200, &json!({"repositories": names}));
+    match names.last() {
+        Some(last) if more => answer.header("Link", next_page("/v2/_catalog", last, count)),
+        _ => answer,
+    }
+}
+
+fn tags(store: &Store, page: Option<usize>, name: &str, request: &Request) -> Answer {
+    let Some(tags) = store.repository(name).and_then(|repository| repository.tags.as_ref()) else {
+        return error(404, "NAME_UNKNOWN", "repository name not known to registry", json!({"name": name}));
+    };
+    let Some(limit) = page else {
+        let listed = if tags.is_empty() { Value::Null } else { tags.keys().cloned().collect() };
+        return json_answer(200, &json!({"name": name, "tags": listed}));
+    };
+    let count = request.parameter("n").and_then(|n| n.parse().ok()).unwrap_or(limit).min(limit);
+    let last = request.parameter("last").unwrap_or_default();
+    let mut rest = tags.keys().filter(|tag| **tag > last);
+    let listed: Vec<&String> = rest.by_ref().take(count).collect();
+    let answer = json_answer(200, &json!({"name": name, "tags": listed}));
+    match (listed.last(), rest.next()) {
+        (Some(last), Some(_)) => answer.header("Link", next_page(&request.path, last, count)),
+        _ => answer,
+    }
+}
+
+fn next_page(path: &str, last: &str, count: usize) -> String {
+    let last: String = url::form_urlencoded::byte_serialize(last.as_bytes()).collect();
+    format!("<{path}?last={last}&n={count}>; rel=\"next\"")
+}
+
+fn manifest(store: &Store, name: &str, reference: &str, request: &Request) -> Answer {
+    let is_tag = reference.parse::<Digest>().is_err();
+    let Some((digest, held)) = store.repository(name).and_then(|repository| repository.manifest(reference)) else {
+        let detail = if is_tag { json!({"Tag": reference}) } else { json!({"Name": name, "Revision": reference}) };
+        return error(404, "MANIFEST_UNKNOWN", "manifest unknown", detail);
+    };
+    if !is_readable_manifest(&held.bytes) {
+        return error(500, "UNKNOWN", "unknown error", json!({}));
+    }
+    let unknown = |message| error(404, "MANIFEST_UNKNOWN", message, Value::Null);
+    match held.media_type.as_str() {
+        media_type::OCI_MANIFEST if !accepts(request, media_type::OCI_MANIFEST) => {
+            unknown("OCI manifest found, but accept header does not support OCI manifests")
+        }
+        media_type::OCI_INDEX if !accepts(request, media_type::OCI_INDEX) && says_media_type(&held.bytes) => {
+            unknown("OCI index found, but accept header does not support OCI indexes")
+        }
+        media_type::DOCKER_LIST if is_tag && !accepts(request, media_type::DOCKER_LIST) => {
+            match default_child(&held.bytes) {
+                Some(_) if !accepts(request, media_type::DOCKER_MANIFEST) => inconvertible(),
+                Some(child) => manifest(store, name, &child.to_string(), request),
+                None => unknown("manifest unknown"),
+            }
+        }
+        media_type::DOCKER_MANIFEST if is_tag && !accepts(request, media_type::DOCKER_MANIFEST) => inconvertible(),
+        media_type => sent(held, digest, held.promised, 0, base(200).header("Content-Type", media_type)),
+    }
+}
+
+/// Wildcards do not count.
+fn accepts(request: &Request, media_type: &str) -> bool {
+    let accept = request.headers.iter().filter(|(name, _)| name == "accept");
+    accept.flat_map(|(_, value)| value.split(',')).any(|part| part.split(';').next().map(str::trim) == Some(media_type))
+}
+
+fn says_media_type(manifest: &[u8]) -> bool {
+    parse_manifest(manifest).is_ok_and(|manifest| manifest.media_type.is_some())
+}
+
+/// A client that accepts no schema 2 is to get schema 1, which few images can be converted to.
+fn inconvertible() -> Answer {
+    error(400, "MANIFEST_INVALID", "manifest invalid", json!({}))
+}
+
+/// The child that clients from before manifest lists are given.
+fn default_child(list: &[u8]) -> Option<Digest> {
+    let children = parse_manifest(list).ok()?.manifests;
+    let is_default = |platform: &Platform| platform.os == "linux" && platform.architecture == "amd64";
+    children.into_iter().find(|child| child.platform.as_ref().is_some_and(is_default)).map(|child| child.digest)
+}
+
+/// Distribution parses what it serves, and fails where it cannot.
+fn is_readable_manifest(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(bytes)
+        .is_ok_and(|json| matches!(json.get("schemaVersion").and_then(Value::as_u64), Some(1 | 2)))
+}
+
+fn blob(store: &Store, name: &str, digest: &str, request: &Request) -> Answer {
+    let Ok(digest) = digest.parse::<Digest>() else {
+        return error(400, "DIGEST_INVALID", "provided digest did not match uploaded content", json!({}));
+    };
+    let Some(held) = store.repository(name).and_then(|repository| repository.blobs.get(&digest)) else {
+        return error(404, "BLOB_UNKNOWN", "blob unknown to registry", json!(digest));
+    };
+    let answer = base(200).header("Cache-Control", "max-age=31536000").header("Accept-Ranges", "bytes");
+    match request.header("range").map(|range| Range::read(range, held.promised)) {
+        None => sent(held, &digest, held.promised, 0, answer.header("Content-Type", "application/octet-stream")),
+        Some(Ok(Range { first, last })) => {
+            let answer = Answer { status: 206, ..answer }
+                .header("Content-Range", format!("bytes {first}-{last}/{}", held.promised))
+                .header("Content-Type", "application/octet-stream");
+            sent(held, &digest, last - first + 1, first, answer)
+        }
+        Some(Err(error)) => unsatisfied(error, held, &digest, answer),
+    }
+}
+
+/// Distribution has promised the blob's length by now: a message that is shorter is sent and the rest is missing, one
+/// that is longer is not sent at all.
+fn unsatisfied(error: RangeError, held: &Held, digest: &Digest, answer: Answer) -> Answer {
+    let mut answer = Answer { status: 416, ..answer }
+        .header("Content-Type", "text/plain; charset=utf-8")
+        .header("X-Content-Type-Options", "nosniff");
+    answer.remove_header("Accept-Ranges");
+    let message = match error {
+        RangeError::Invalid => "invalid range\n",
+        RangeError::Unsatisfiable => {
+            answer.set_header("Content-Range", format!("bytes */{}", held.promised));
+            "invalid range: failed to overlap\n"
+        }
+    };
+    sent(held, digest, held.promised, 0, answer).body(if message.len() <= held.promised { message } else { "" })
+}
+
+/// Sends `length` bytes of an object from `first` on, or as many as there are.
+fn sent(held: &Held, digest: &Digest, length: usize, first: usize, answer: Answer) -> Answer {
+    let first = first.min(held.bytes.len());
+    let bytes = held.bytes.slice(first..first.saturating_add(length).min(held.bytes.len()));
+    answer
+        .header("Content-Length", length.to_string())
+        .header("Docker-Content-Digest", digest.to_string())
+        .header("Etag", format!("\"{digest}\""))
+        .body(bytes)
+}

@@ -1,0 +1,186 @@
+//! Who may read: nobody asks, HTTP Basic, or Bearer tokens of a token service (distribution's "Token Authentication").
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::api;
+use super::route::Route;
+use super::wire::{Answer, Request};
+
+/// The `service` of challenges.
+const SERVICE: &str = "demo-registry";
+
+/// How a registry tells who may read.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Everybody may.
+    None,
+    /// A user's name and password with every request.
+    Basic {
+        /// The user's name.
+        username: String,
+        /// Their password.
+        password: String,
+    },
+    /// A token of this service.
+    Bearer {
+        /// The service that gives the tokens.
+        tokens: TokenService,
+        /// Where it is, as the challenge tells; `None`: `/token` on the host that was asked.
+        realm: Option<String>,
+    },
+}
+
+/// Gives tokens and knows those that it gave. Clones share them, so that a registry believes what another one issues.
+#[derive(Clone, Debug)]
+pub struct TokenService {
+    user: Option<(String, String)>,
+    expires_in: Option<Duration>,
+    member: &'static str,
+    issued: Arc<Mutex<HashMap<String, Grant>>>,
+}
+
+/// A token's meaning.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The scopes that were asked for.
+    pub scopes: Vec<String>,
+    until: Instant,
+}
+
+/// The lifetime of a token that does not tell its own (distribution's specification).
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
+
+impl Default for TokenService {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TokenService {
+    /// A service that gives a token to anybody.
+    pub fn new() -> Self {
+        Self { user: None, expires_in: None, member: "token", issued: Arc::default() }
+    }
+
+    /// Only this user gets one.
+    pub fn for_user(mut self, username: &str, password: &str) -> Self {
+        self.user = Some((username.to_string(), password.to_string()));
+        self
+    }
+
+    /// Tokens tell that they live this long; without, they live a minute and do not tell.
+    pub fn expiring_in(mut self, lifetime: Duration) -> Self {
+        self.expires_in = Some(lifetime);
+        self
+    }
+
+    /// The answer calls the token `access_token`, as OAuth 2 does.
+    pub fn as_access_token(mut self) -> Self {
+        self.member = "access_token";
+        self
+    }
+
+    /// Forgets all tokens, so that whoever has one must ask again.
+    pub fn revoke_all(&self) {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Tokens that were given and not revoked.
+    pub fn grants(&self) -> Vec<Grant> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Answers a request for a token.
+    pub(super) fn issue(&self, request: &Request) -> Answer {
+        if let Some((username, password)) = &self.user
+            && !has_basic(request, username, password)
+        {
+            return api::error(401, "UNAUTHORIZED", "authentication required", Value::Null);
+        }
+        let token = format!("token-{:032x}", fastrand::u128(..));
+        let scopes = request.parameters("scope").flat_map(|scope| split_scopes(&scope)).collect();
+        let grant = Grant { scopes, until: Instant::now() + self.expires_in.unwrap_or(DEFAULT_LIFETIME) };
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.retain(|_, grant| grant.until > Instant::now());
+        issued.insert(token.clone(), grant);
+        let mut body = json!({self.member: token});
+        if let Some(lifetime) = self.expires_in {
+            body["expires_in"] = lifetime.as_secs().into();
+        }
+        api::json_answer(200, &body)
+    }
+
+    fn admits(&self, request: &Request, scope: &str) -> Result<(), &'static str> {
+        let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).ok_or("")?;
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let grant = issued.get(token).filter(|grant| grant.until > Instant::now()).ok_or("invalid_token")?;
+        let covers = scope.is_empty() || grant.scopes.iter().any(|granted| granted == scope);
+        covers.then_some(()).ok_or("insufficient_scope")
+    }
+}
+
+/// One `scope` parameter may name several, separated by spaces.
+fn split_scopes(scope: &str) -> Vec<String> {
+    scope.split(' ').map(str::to_string).collect()
+}
+
+impl Auth {
+    /// HTTP Basic.
+    pub fn basic(username: &str, password: &str) -> Self {
+        Self::Basic { username: username.to_string(), password: password.to_string() }
+    }
+
+    /// Bearer tokens, which the registry itself gives at `/token`.
+    pub fn bearer(tokens: &TokenService) -> Self {
+        Self::Bearer { tokens: tokens.clone(), realm: None }
+    }
+
+    /// Bearer tokens, for which the challenge sends clients to another place.
+    pub fn bearer_from(realm: &str, tokens: &TokenService) -> Self {
+        Self::Bearer { tokens: tokens.clone(), realm: Some(realm.to_string()) }
+    }
+
+    /// The refusal of a request that may not read.
+    pub(super) fn refusal(&self, request: &Request) -> Option<Answer> {
+        let challenge = match self {
+            Self::Basic { username, password } if !has_basic(request, username, password) => {
+                "Basic realm=\"demo registry\"".to_string()
+            }
+            Self::Bearer { tokens, realm } => {
+                let scope = scope_of(&request.route);
+                let error = tokens.admits(request, &scope).err()?;
+                let here = || format!("http://{}/token", request.header("host").unwrap_or_default());
+                let mut challenge =
+                    format!("Bearer realm=\"{}\",service=\"{SERVICE}\"", realm.clone().unwrap_or_else(here));
+                for (name, value) in [("scope", scope.as_str()), ("error", error)] {
+                    if !value.is_empty() {
+                        challenge.push_str(&format!(",{name}=\"{value}\""));
+                    }
+                }
+                challenge
+            }
+            Self::None | Self::Basic { .. } => return None,
+        };
+        let refusal = api::error(401, "UNAUTHORIZED", "authentication required", Value::Null);
+        Some(refusal.header("Www-Authenticate", challenge))
+    }
+}
+
+fn has_basic(request: &Request, username: &str, password: &str) -> bool {
+    let expected = format!("Basic {}", STANDARD.encode(format!("{username}:{password}")));
+    request.header("authorization") == Some(&expected)
+}
+
+fn scope_of(route: &Route) -> String {
+    match (route, route.repository()) {
+        (Route::Catalog, _) => "registry:catalog:*".to_string(),
+        (_, Some(repository)) => format!("repository:{repository}:pull"),
+        _ => String::new(),
+    }
+}

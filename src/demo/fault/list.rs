@@ -1,0 +1,104 @@
+//! Catalogs and tag lists that mislead.
+
+use serde_json::{Value, json};
+
+use super::effect::{Effect, answers_with};
+use crate::demo::api;
+use crate::demo::wire::{Answer, Request};
+
+/// `Link` is what `rewrite` makes of it; it is given the request and the target that the link had.
+pub fn links_with(rewrite: impl Fn(&Request, &str) -> String + Send + Sync + 'static) -> Effect {
+    Effect::spoiling(move |request, answer| {
+        let target = answer.get_header("Link").and_then(|link| link.strip_prefix('<')?.split_once('>'));
+        if let Some(link) = target.map(|(target, _)| rewrite(request, target)) {
+            answer.set_header("Link", link);
+        }
+    })
+}
+
+/// `Link` names the host too.
+pub fn links_absolutely() -> Effect {
+    links_with(|request, target| {
+        format!("<http://{}{target}>; rel=\"next\"", request.header("host").unwrap_or_default())
+    })
+}
+
+/// `rel=next` without quotes.
+pub fn links_unquoted() -> Effect {
+    links_with(|_, target| format!("<{target}>; rel=next"))
+}
+
+/// Every page's `Link` leads to the page itself.
+pub fn links_to_itself() -> Effect {
+    Effect::spoiling(|request, answer| {
+        answer.set_header("Link", format!("<{}?{}>; rel=\"next\"", request.path, request.query));
+    })
+}
+
+/// No `Link`, so that a list is silently cut.
+pub fn loses_link() -> Effect {
+    Effect::spoiling(|_, answer| answer.remove_header("Link"))
+}
+
+/// The first page again and again.
+pub fn ignores_last() -> Effect {
+    Effect::rewriting(|request| {
+        let parameters = url::form_urlencoded::parse(request.query.as_bytes());
+        let kept: Vec<_> = parameters.into_owned().filter(|(name, _)| name != "last").collect();
+        request.query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+    })
+}
+
+/// Every name twice.
+pub fn repeats_entries() -> Effect {
+    Effect::spoiling(|_, answer| {
+        let Ok(mut page) = serde_json::from_slice::<Value>(&answer.body.bytes) else { return };
+        for list in page.as_object_mut().into_iter().flatten().filter_map(|(_, member)| member.as_array_mut()) {
+            *list = list.iter().flat_map(|name| [name.clone(), name.clone()]).collect();
+        }
+        answer.body.bytes = page.to_string().into();
+    })
+}
+
+/// Pages that never end, each of 100 new names.
+pub fn lists_endlessly() -> Effect {
+    Effect::spoiling(|request, answer| {
+        let last = request.parameter("last").unwrap_or_default();
+        let start: u64 =
+            last.rsplit('-').next().and_then(|number| number.parse().ok()).map_or(0, |number: u64| number + 1);
+        let names: Vec<String> = (start..start + 100).map(|number| format!("endless-{number:012}")).collect();
+        let name = request.route.repository();
+        let page = match name {
+            Some(name) => json!({"name": name, "tags": names}),
+            None => json!({"repositories": names}),
+        };
+        let link = format!("<{}?last=endless-{:012}&n=100>; rel=\"next\"", request.path, start + 99);
+        *answer = Answer { delay: answer.delay, ..api::json_answer(200, &page).header("Link", link) };
+    })
+}
+
+/// 400 to whoever asks for more than this many entries in a page.
+pub fn refuses_pages_over(limit: usize) -> Effect {
+    Effect::spoiling(move |request, answer| {
+        let asked = request.parameter("n").and_then(|n| n.parse::<usize>().ok());
+        if let Some(asked) = asked.filter(|asked| *asked > limit) {
+            let message = "invalid number of results requested";
+            *answer = api::error(400, "PAGINATION_NUMBER_INVALID", message, json!({"n": asked}));
+        }
+    })
+}
+
+/// Blanks behind the body, so that it is this long and still means the same.
+pub fn pads_body_to(length: usize) -> Effect {
+    Effect::spoiling(move |_, answer| {
+        let mut bytes = answer.body.bytes.to_vec();
+        bytes.resize(length.max(bytes.len()), b' ');
+        answer.remove_header("Content-Length");
+        answer.body.bytes = bytes.into();
+    })
+}
+
+/// 200 with this JSON.
+pub fn answers_json(json: &'static str) -> Effect {
+    answers_with(200, "application/json; charset=utf-8", json)
+}

@@ -1,0 +1,93 @@
+//! Faults that read as a sentence: `registry.fault(on(&child.digest), answers(404))`.
+//!
+//! Every fault that a request matches takes its part in the answer, in the order in which they were injected, also when
+//! the answer is a refusal for want of credentials.
+
+mod connection;
+mod effect;
+mod list;
+mod selector;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use connection::{
+    claims_length, cuts_body_after, delays, drops_connection, endless_body, hangs, many_headers, resets, slow_body,
+    stalls_body_after,
+};
+pub use effect::{
+    Effect, answers, answers_html, answers_range, answers_with, claims_digest, hides_total, ignores_range,
+    redirects_signed, redirects_to, without_digest,
+};
+pub use list::{
+    answers_json, ignores_last, links_absolutely, links_to_itself, links_unquoted, links_with, lists_endlessly,
+    loses_link, pads_body_to, refuses_pages_over, repeats_entries,
+};
+pub use selector::{Selector, at, everything, in_repository, on, on_tag};
+
+use super::wire::{Answer, Request};
+
+/// A fault that was injected. It stays when this is dropped.
+#[derive(Clone, Debug)]
+pub struct Fault(Arc<Injected>);
+
+#[derive(Debug)]
+struct Injected {
+    selector: Selector,
+    effect: Effect,
+    is_active: AtomicBool,
+    matched: AtomicUsize,
+    struck: AtomicUsize,
+    dice: Mutex<fastrand::Rng>,
+}
+
+impl Fault {
+    pub(super) fn new(selector: Selector, effect: Effect) -> Self {
+        let dice = Mutex::new(fastrand::Rng::with_seed(selector.seed()));
+        Self(Arc::new(Injected {
+            selector,
+            effect,
+            is_active: AtomicBool::new(true),
+            matched: AtomicUsize::new(0),
+            struck: AtomicUsize::new(0),
+            dice,
+        }))
+    }
+
+    /// Ends the fault.
+    pub fn lift(&self) {
+        self.0.is_active.store(false, Ordering::SeqCst);
+    }
+
+    /// Brings a lifted fault back.
+    pub fn reinstate(&self) {
+        self.0.is_active.store(true, Ordering::SeqCst);
+    }
+
+    /// How many answers it had a part in.
+    pub fn strikes(&self) -> usize {
+        self.0.struck.load(Ordering::SeqCst)
+    }
+
+    /// Decides, once for each request, whether this fault takes part.
+    pub(super) fn strikes_at(&self, request: &Request) -> bool {
+        let Injected { selector, is_active, matched, struck, dice, .. } = &*self.0;
+        if !is_active.load(Ordering::SeqCst) || !selector.matches(request) {
+            return false;
+        }
+        let before = matched.fetch_add(1, Ordering::SeqCst);
+        let strikes = selector.covers_occurrence(before, &mut dice.lock().unwrap_or_else(PoisonError::into_inner));
+        if strikes {
+            struck.fetch_add(1, Ordering::SeqCst);
+        }
+        strikes
+    }
+
+    pub(super) fn rewrite(&self, request: &mut Request) {
+        self.0.effect.rewrite(request);
+    }
+
+    pub(super) fn spoil(&self, request: &Request, answer: &mut Answer) {
+        self.0.effect.spoil(request, answer);
+    }
+}

@@ -1,0 +1,126 @@
+//! What the registry holds, linked per repository as distribution links it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use super::content::{Image, Part, Role};
+use crate::oci::Digest;
+
+/// All repositories.
+#[derive(Debug, Default)]
+pub struct Store {
+    repositories: BTreeMap<WalkOrder, Repository>,
+}
+
+/// One repository.
+#[derive(Debug, Default)]
+pub struct Repository {
+    /// Tags, with `None` for one that is listed and points nowhere; `None` while there has never been a tag.
+    pub tags: Option<BTreeMap<String, Option<Digest>>>,
+    /// Manifests by digest.
+    pub manifests: HashMap<Digest, Held>,
+    /// Configs and layers by digest.
+    pub blobs: HashMap<Digest, Held>,
+}
+
+/// An object that can be asked for.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The type that it was pushed as.
+    pub media_type: String,
+    /// What is sent.
+    pub bytes: Bytes,
+    /// The length that headers promise.
+    pub promised: usize,
+}
+
+/// What headers promise of bytes that have been replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Headers {
+    /// The new bytes, as distribution does without a cache.
+    Follow,
+    /// The old ones, as distribution does with a stale blob descriptor cache.
+    Stale,
+}
+
+/// A repository's name, in the order in which distribution walks its directories: `a`, `a/b`, `a-b`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct WalkOrder(String);
+
+impl WalkOrder {
+    fn of(name: &str) -> Self {
+        Self(name.replace('/', "\0"))
+    }
+
+    fn name(&self) -> String {
+        self.0.replace('\0', "/")
+    }
+}
+
+impl Store {
+    /// The repository of a name, made if it is absent.
+    pub fn repository_mut(&mut self, name: &str) -> &mut Repository {
+        self.repositories.entry(WalkOrder::of(name)).or_default()
+    }
+
+    /// The repository of a name.
+    pub fn repository(&self, name: &str) -> Option<&Repository> {
+        self.repositories.get(&WalkOrder::of(name))
+    }
+
+    /// Names behind `last`, at most `count`, and whether there are more.
+    pub fn names_after(&self, last: &str, count: usize) -> (Vec<String>, bool) {
+        let start = if last.is_empty() { Bound::Unbounded } else { Bound::Excluded(WalkOrder::of(last)) };
+        let mut rest = self.repositories.range((start, Bound::Unbounded)).map(|(name, _)| name.name());
+        let names: Vec<String> = rest.by_ref().take(count).collect();
+        (names, rest.next().is_some())
+    }
+
+    /// Takes in everything that an image consists of, foreign layers aside.
+    pub fn push(&mut self, repository: &str, tag: Option<&str>, image: &Image) {
+        let repository = self.repository_mut(repository);
+        for part in image.parts().iter().filter(|part| part.urls.is_empty()) {
+            let objects = match part.role {
+                Role::Root | Role::Child => &mut repository.manifests,
+                Role::Config | Role::Layer => &mut repository.blobs,
+            };
+            objects.insert(part.digest.clone(), Held::of(part));
+        }
+        if let Some(tag) = tag {
+            repository.tag(tag, Some(image.root().digest.clone()));
+        }
+    }
+}
+
+impl Repository {
+    /// Points a tag somewhere, or nowhere.
+    pub fn tag(&mut self, tag: &str, target: Option<Digest>) {
+        self.tags.get_or_insert_default().insert(tag.to_string(), target);
+    }
+
+    /// A manifest by tag or digest, with its digest.
+    pub fn manifest(&self, reference: &str) -> Option<(&Digest, &Held)> {
+        match reference.parse::<Digest>() {
+            Ok(digest) => self.manifests.get_key_value(&digest),
+            Err(_) => self.manifests.get_key_value(self.tags.as_ref()?.get(reference)?.as_ref()?),
+        }
+    }
+
+    /// Puts other bytes in place of an object's.
+    pub fn replace(&mut self, digest: &Digest, bytes: &Bytes, headers: Headers) {
+        for held in [self.manifests.get_mut(digest), self.blobs.get_mut(digest)].into_iter().flatten() {
+            held.bytes = bytes.clone();
+            if headers == Headers::Follow {
+                held.promised = bytes.len();
+            }
+        }
+    }
+}
+
+impl Held {
+    fn of(part: &Part) -> Self {
+        Self { media_type: part.media_type.clone(), bytes: part.bytes.clone(), promised: part.bytes.len() }
+    }
+}

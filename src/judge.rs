@@ -1,0 +1,413 @@
+//! From an answer to a verdict. Pure: an answer and what a descriptor promised go in, and what they prove comes out.
+//!
+//! Nothing is believed bad here at once. What speaks against an object is a [`Suspicion`]; it becomes a failure only
+//! after it has been confirmed, and if it is not explained by a registry that answers everybody so: [`believe`].
+
+use crate::oci::{Digest, Manifest, ManifestError, Platform, config_platform, parse_manifest};
+use crate::registry::{Answer, Body, Trouble};
+use crate::report::{Cause, Reason};
+
+/// A manifest that names more objects than this is not walked: no image has so many, and each takes room.
+const DESCRIPTORS_LIMIT: usize = 10_000;
+
+/// What one answer says of one object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It is there, and as it should be, as far as the answer can prove it.
+    Sound(Sound),
+    /// Something speaks against it.
+    Suspect {
+        /// What.
+        suspicion: Suspicion,
+        /// What was seen, in words.
+        detail: String,
+    },
+    /// The answer says nothing of the object.
+    Unjudged {
+        /// Why not.
+        cause: Cause,
+        /// What was seen, in words.
+        detail: String,
+    },
+}
+
+/// What is known of a sound object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sound {
+    /// Its length in bytes, where the answer told it.
+    pub length: Option<u64>,
+    /// The digest that a tag resolves to.
+    pub digest: Option<Digest>,
+    /// What it points to, if it is a manifest.
+    pub manifest: Option<Box<Manifest>>,
+    /// The platform that it says it is for, if it is an image's config and was read.
+    pub platform: Option<Box<Platform>>,
+}
+
+/// What speaks against an object, by how it can be explained otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Suspicion {
+    /// 404 with an OCI error body (or HEAD's 404, which has none).
+    Absent,
+    /// 404 without an OCI error body: a proxy in front may have made it.
+    AbsentUnsigned,
+    /// The connection ended before the promised bytes had come.
+    Cut,
+    /// 5xx.
+    ServerError,
+    /// The registry's length is not the descriptor's.
+    Size,
+    /// The same in an answer without `Docker-Content-Digest`: something in front may have made it.
+    SizeUnsigned,
+    /// The bytes or `Docker-Content-Digest` contradict the digest.
+    Digest,
+    /// The bytes contradict the digest in an answer without `Docker-Content-Digest`.
+    DigestUnsigned,
+    /// The bytes are not a manifest.
+    Malformed,
+    /// The same in an answer without `Docker-Content-Digest`.
+    MalformedUnsigned,
+}
+
+impl Suspicion {
+    /// The failure that it becomes once it is believed.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Absent | Self::AbsentUnsigned => Reason::Missing,
+            Self::Cut | Self::ServerError => Reason::Unreadable,
+            Self::Size | Self::SizeUnsigned => Reason::SizeMismatch,
+            Self::Digest | Self::DigestUnsigned => Reason::DigestMismatch,
+            Self::Malformed | Self::MalformedUnsigned => Reason::Malformed,
+        }
+    }
+
+    /// What it is called if it is not believed.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::Cut => Cause::Unreachable,
+            Self::ServerError => Cause::ServerError,
+            _ => Cause::Protocol,
+        }
+    }
+
+    /// True if the two say the same: HEAD's 404 has no body, and the GETs that confirm it tell who said it.
+    pub fn same_as(self, other: Self) -> bool {
+        self.reason() == other.reason() && (self == other || self.reason() != Reason::Unreadable)
+    }
+
+    /// True if nothing shows that it was the registry who answered: it counts only beside a neighbour that is served.
+    pub fn needs_neighbour(self) -> bool {
+        matches!(self, Self::AbsentUnsigned | Self::SizeUnsigned | Self::DigestUnsigned | Self::MalformedUnsigned)
+    }
+}
+
+/// Judges what a tag or digest reference resolves to, asked by HEAD or GET; `named` is the digest that it was asked by.
+pub fn resolution(named: Option<&Digest>, result: &Result<Answer, Trouble>) -> Verdict {
+    let answer = match served_whole(result) {
+        Ok(answer) => answer,
+        Err(verdict) => return verdict,
+    };
+    if let Some(verdict) = named.and_then(|digest| contradiction(digest, answer)) {
+        return verdict;
+    }
+    let digest = match (named, &answer.content_digest, &answer.body) {
+        (Some(named), _, _) => Some(named.clone()),
+        (None, Some(text), body) => match (text.parse::<Digest>(), body) {
+            (Ok(digest), Body::Whole(bytes)) if contradicts(&digest, bytes) => {
+                return suspect(
+                    Suspicion::Digest,
+                    format!("Docker-Content-Digest {digest}, which the bytes do not hash to"),
+                );
+            }
+            (Ok(digest), _) => Some(digest),
+            (Err(_), _) => return unjudged(Cause::Protocol, "Docker-Content-Digest is no digest"),
+        },
+        // GHCR's and other HEADs without the header are asked again by GET, which brings the bytes.
+        (None, None, Body::Whole(bytes)) => Some(Digest::sha256(bytes)),
+        (None, None, Body::Cut { received }) => return cut(answer, *received),
+        (None, None, _) => None,
+    };
+    Verdict::Sound(Sound { digest, ..Sound::default() })
+}
+
+/// Judges a manifest that was fetched whole; `size` is its descriptor's, if one names it.
+pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>) -> Verdict {
+    let answer = match served_whole(result) {
+        Ok(answer) => answer,
+        Err(verdict) => return verdict,
+    };
+    let bytes = match &answer.body {
+        Body::Whole(bytes) => bytes,
+        Body::Cut { received } => return cut(answer, *received),
+        Body::TooLong { limit } => {
+            return unjudged(Cause::Protocol, format!("the manifest is longer than {limit} bytes"));
+        }
+        Body::Hashed { .. } | Body::Unread => {
+            return unjudged(Cause::Protocol, format!("{} brought no body", answer.summary()));
+        }
+    };
+    let Some(algorithm) = digest.algorithm() else {
+        return unjudged(Cause::Protocol, "the digest's algorithm is unknown");
+    };
+    let length = bytes.len() as u64;
+    if let Some(verdict) = size.and_then(|size| length_mismatch(answer, size, length)) {
+        return verdict;
+    }
+    let actual = Digest::of(algorithm, bytes);
+    let parsed = parse_manifest(bytes);
+    if actual != *digest {
+        if parsed == Err(ManifestError::SchemaOne) {
+            return unjudged(Cause::Protocol, ManifestError::SchemaOne.to_string());
+        }
+        return suspect(digest_suspicion(answer), format!("the {length} bytes hash to {actual}"));
+    }
+    if let Some(verdict) = contradiction(digest, answer) {
+        return verdict;
+    }
+    match parsed {
+        Ok(manifest) if manifest.descriptors() > DESCRIPTORS_LIMIT => {
+            unjudged(Cause::Protocol, format!("the manifest names more than {DESCRIPTORS_LIMIT} objects"))
+        }
+        Ok(manifest) => {
+            Verdict::Sound(Sound { length: Some(length), manifest: Some(Box::new(manifest)), ..Sound::default() })
+        }
+        Err(ManifestError::SchemaOne) => unjudged(Cause::Protocol, ManifestError::SchemaOne.to_string()),
+        Err(error @ ManifestError::Malformed(_)) => {
+            let is_signed = answer.content_digest.is_some();
+            let suspicion = if is_signed { Suspicion::Malformed } else { Suspicion::MalformedUnsigned };
+            suspect(suspicion, error.to_string())
+        }
+    }
+}
+
+/// Judges a blob that was asked for by HEAD, or by its last byte.
+pub fn blob(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>) -> Verdict {
+    let answer = match served(result) {
+        Ok(answer) => answer,
+        Err(verdict) => return verdict,
+    };
+    if let Some(verdict) = contradiction(digest, answer) {
+        return verdict;
+    }
+    match answer.status {
+        206 => ranged(size, answer),
+        416 => match (size, answer.content_range.and_then(|range| range.total)) {
+            (Some(size), Some(total)) if size != total => too_short_or_long(answer, size, total),
+            (Some(0) | None, Some(0)) => Verdict::Sound(Sound { length: Some(0), ..Sound::default() }),
+            _ => unjudged(Cause::Protocol, "416, which does not tell that the object is shorter"),
+        },
+        _ => whole(digest, size, answer),
+    }
+}
+
+/// Judges a blob of which all bytes were asked for.
+pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>) -> Verdict {
+    let answer = match served(result) {
+        Ok(answer) => answer,
+        Err(verdict) => return verdict,
+    };
+    if let Some(verdict) = contradiction(digest, answer) {
+        return verdict;
+    }
+    let Some(algorithm) = digest.algorithm() else {
+        return unjudged(Cause::Protocol, "the digest's algorithm is unknown");
+    };
+    let told_wrong = size.zip(answer.content_length).and_then(|(size, length)| length_mismatch(answer, size, length));
+    let (actual, length, platform) = match &answer.body {
+        Body::Whole(bytes) => (Digest::of(algorithm, bytes), bytes.len() as u64, config_platform(bytes)),
+        Body::Hashed { digest, length } => (digest.clone(), *length, None),
+        // A length that is wrong already is the plainer finding.
+        Body::Cut { received } => return told_wrong.unwrap_or_else(|| cut(answer, *received)),
+        Body::TooLong { limit } => {
+            let longer = format!("the registry has more than {limit} bytes");
+            return told_wrong.unwrap_or_else(|| match size {
+                Some(size) => suspect(Suspicion::Size, format!("{longer}, the descriptor says {size}")),
+                None => unjudged(Cause::Protocol, longer),
+            });
+        }
+        Body::Unread => return unjudged(Cause::Protocol, format!("{} brought no body", answer.summary())),
+    };
+    if answer.status != 200 {
+        return unjudged(Cause::Protocol, format!("{}, although everything was asked for", answer.summary()));
+    }
+    if let Some(verdict) = size.and_then(|size| length_mismatch(answer, size, length)) {
+        return verdict;
+    }
+    if actual != *digest {
+        return suspect(Suspicion::Digest, format!("the {length} bytes hash to {actual}"));
+    }
+    Verdict::Sound(Sound { length: Some(length), platform: platform.map(Box::new), ..Sound::default() })
+}
+
+/// 206: its bytes must come, and reach to the end or tell how long the object is.
+fn ranged(size: Option<u64>, answer: &Answer) -> Verdict {
+    let Some(range) = answer.content_range else {
+        return unjudged(Cause::Protocol, "206 without a Content-Range that makes sense");
+    };
+    if let Some((size, total)) = size.zip(range.total)
+        && let Some(verdict) = length_mismatch(answer, size, total)
+    {
+        return verdict;
+    }
+    let Some((first, last)) = range.range else {
+        return unjudged(Cause::Protocol, "206 without a range");
+    };
+    let reaches_the_end = |size: u64| first < size && last >= size - 1;
+    if range.total.is_none() && !size.is_none_or(reaches_the_end) {
+        return unjudged(Cause::Protocol, format!("206 with the bytes {first} to {last}, which were not asked for"));
+    }
+    let expected = (last - first).saturating_add(1);
+    match &answer.body {
+        Body::Cut { received } => cut(answer, *received),
+        // Without a length, a connection that ends early looks like the body's end.
+        Body::Whole(bytes) if answer.content_length.is_none() && (bytes.len() as u64) < expected => {
+            cut(answer, bytes.len() as u64)
+        }
+        Body::Whole(bytes) if bytes.len() as u64 == expected => {
+            Verdict::Sound(Sound { length: range.total, ..Sound::default() })
+        }
+        Body::Whole(_) | Body::TooLong { .. } | Body::Hashed { .. } | Body::Unread => {
+            unjudged(Cause::Protocol, "206 with other bytes than its range has")
+        }
+    }
+}
+
+/// 200: to HEAD, or to a GET whose range was ignored.
+fn whole(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
+    let length = match &answer.body {
+        Body::Cut { received } => {
+            // A length that is wrong already is the plainer finding.
+            if let Some(verdict) =
+                size.zip(answer.content_length).and_then(|(size, length)| length_mismatch(answer, size, length))
+            {
+                return verdict;
+            }
+            return cut(answer, *received);
+        }
+        Body::Whole(bytes) => Some(bytes.len() as u64),
+        Body::Hashed { length, .. } => Some(*length),
+        Body::TooLong { .. } | Body::Unread => answer.content_length,
+    };
+    match (size, length) {
+        (Some(size), Some(length)) if size != length => too_short_or_long(answer, size, length),
+        (Some(_), None) => unjudged(Cause::Protocol, format!("{} does not tell the length", answer.summary())),
+        (_, length) => match &answer.body {
+            Body::Whole(bytes) if contradicts(digest, bytes) => {
+                suspect(digest_suspicion(answer), format!("the {} bytes do not hash to the digest", bytes.len()))
+            }
+            _ => Verdict::Sound(Sound { length, ..Sound::default() }),
+        },
+    }
+}
+
+/// The answer, if it speaks of the object as served; otherwise what its status says.
+fn served(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
+    let answer = result.as_ref().map_err(|trouble| unjudged(trouble.cause, trouble.detail.clone()))?;
+    match (answer.status, answer.trouble()) {
+        (404, _) => {
+            let signed = answer.error_code.is_some();
+            Err(suspect(if signed { Suspicion::Absent } else { Suspicion::AbsentUnsigned }, answer.summary()))
+        }
+        (500..=599, _) => Err(suspect(Suspicion::ServerError, answer.summary())),
+        (_, Some(trouble)) => Err(unjudged(trouble.cause, trouble.detail)),
+        (_, None) if is_page(answer) => Err(unjudged(
+            Cause::Protocol,
+            format!("{} with an HTML page, which is not the registry's", answer.summary()),
+        )),
+        (_, None) => Ok(answer),
+    }
+}
+
+/// The same where no range was asked for, so that 416 makes no sense.
+fn served_whole(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
+    match served(result)? {
+        answer if answer.status == 416 => {
+            Err(unjudged(Cause::Protocol, format!("{}, without a range", answer.summary())))
+        }
+        answer => Ok(answer),
+    }
+}
+
+/// True for a page for people, such as a proxy's for logging in: nobody pulls that as an image.
+fn is_page(answer: &Answer) -> bool {
+    let media_type = answer.content_type.as_deref().and_then(|text| text.split(';').next()).unwrap_or_default();
+    answer.content_digest.is_none() && media_type.trim().eq_ignore_ascii_case("text/html")
+}
+
+/// True if the bytes do not hash to the digest, as far as its algorithm is known.
+fn contradicts(digest: &Digest, bytes: &[u8]) -> bool {
+    digest.algorithm().is_some_and(|algorithm| {
+        Digest::of(algorithm, bytes) != *digest && parse_manifest(bytes) != Err(ManifestError::SchemaOne)
+    })
+}
+
+fn digest_suspicion(answer: &Answer) -> Suspicion {
+    if answer.content_digest.is_some() { Suspicion::Digest } else { Suspicion::DigestUnsigned }
+}
+
+/// `Docker-Content-Digest` against the digest that was asked for. Another algorithm's says nothing: distribution answers
+/// a sha512 reference with the sha256 that it stored.
+fn contradiction(digest: &Digest, answer: &Answer) -> Option<Verdict> {
+    let told: Digest = answer.content_digest.as_deref()?.parse().ok()?;
+    (told.algorithm() == digest.algorithm() && told != *digest)
+        .then(|| suspect(Suspicion::Digest, format!("{}, Docker-Content-Digest {told}", answer.summary())))
+}
+
+fn length_mismatch(answer: &Answer, size: u64, length: u64) -> Option<Verdict> {
+    (size != length).then(|| too_short_or_long(answer, size, length))
+}
+
+fn too_short_or_long(answer: &Answer, size: u64, length: u64) -> Verdict {
+    let suspicion = if answer.content_digest.is_some() { Suspicion::Size } else { Suspicion::SizeUnsigned };
+    suspect(suspicion, format!("the registry has {length} bytes, the descriptor says {size}"))
+}
+
+fn cut(answer: &Answer, received: u64) -> Verdict {
+    suspect(Suspicion::Cut, format!("{}, then the connection ended after {received} bytes", answer.summary()))
+}
+
+fn suspect(suspicion: Suspicion, detail: impl Into<String>) -> Verdict {
+    Verdict::Suspect { suspicion, detail: detail.into() }
+}
+
+fn unjudged(cause: Cause, detail: impl Into<String>) -> Verdict {
+    Verdict::Unjudged { cause, detail: detail.into() }
+}
+
+/// How the registry answered for everything else of a sweep: what a confirmed suspicion is held against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Objects of the same kind that were served.
+    pub served: u64,
+    /// Objects of the same kind under the same suspicion, confirmed.
+    pub suspected: u64,
+    /// Answers in the sweep, of all kinds.
+    pub answers: u64,
+    /// Those among them which raised the same suspicion and were contradicted by a later answer.
+    pub contradicted: u64,
+}
+
+/// Decides whether a suspicion that `answers` answers in a row confirmed is a failure, or only a registry that struggles.
+///
+/// # Errors
+///
+/// Why it is not believed, in words.
+pub fn believe(suspicion: Suspicion, answers: u32, surroundings: &Surroundings) -> Result<(), &'static str> {
+    let Surroundings { served, suspected, answers: all, contradicted } = *surroundings;
+    if suspicion == Suspicion::ServerError {
+        if served == 0 {
+            return Err("the registry served no other object of this kind");
+        }
+        if suspected > 1 && suspected.saturating_mul(10) > served + suspected {
+            return Err("more than one in ten objects of this kind answer so");
+        }
+    }
+    // If such answers come at random, how many objects would show nothing else so many times in a row?
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let by_chance =
+        (contradicted as f64 / all.max(1) as f64).powi(answers.min(64) as i32) * (served + suspected) as f64;
+    if by_chance > 0.01 {
+        return Err("the registry gives such answers at random");
+    }
+    Ok(())
+}

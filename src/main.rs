@@ -1,0 +1,11 @@
+//! Parses the command line and runs what it names.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use registry_integrity_probe::cli::Cli;
+use registry_integrity_probe::commands;
+
+fn main() -> ExitCode {
+    commands::run(Cli::parse())
+}

@@ -1,0 +1,202 @@
+//! Turns the state into metric families.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+
+use super::families::{self as family, FAMILIES, Family};
+use crate::oci::Image;
+use crate::registry::{Code, DURATION_BUCKETS, Durations, Method, Traffic};
+use crate::report::{Cause, Failure, ImageState, Kind, Outcome, Reason, Report};
+use crate::state::{Known, RegistryState, State};
+
+/// Broken images of one registry that get a series of their own, unless something else is asked for.
+pub const DEFAULT_BROKEN_IMAGES_LIMIT: usize = 1000;
+
+/// Collects every `registry_integrity_*` metric from what the state knows at the moment of the collect.
+pub struct StateCollector {
+    /// At most this many images of each registry get a `registry_integrity_image_broken` series: the first, by name.
+    pub broken_images_limit: usize,
+    registries: Vec<Arc<RegistryState>>,
+    descriptions: Vec<Desc>,
+}
+
+impl StateCollector {
+    /// A collector for the registries that are configured now.
+    pub fn new(state: &State) -> Self {
+        let describe = |family: &Family| {
+            let labels = family.labels.iter().map(ToString::to_string).collect();
+            Desc::new(family.name.to_string(), family.help.to_string(), labels, Default::default())
+                .expect("the names of metrics and labels are legal")
+        };
+        Self {
+            broken_images_limit: DEFAULT_BROKEN_IMAGES_LIMIT,
+            registries: state.registries(),
+            descriptions: FAMILIES.iter().map(describe).collect(),
+        }
+    }
+}
+
+impl Collector for StateCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut samples = Samples::default();
+        let revision = option_env!("BUILD_REVISION").unwrap_or("unknown");
+        samples.add(&family::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), revision], 1.0);
+        for registry in &self.registries {
+            let name = registry.name.as_str();
+            let known = registry.known();
+            samples.add(&family::SWEEP_INTERVAL, &[name], registry.interval().as_secs_f64());
+            samples.add_sweeps(name, &known);
+            samples.add_findings(name, known.report.as_deref());
+            samples.add_broken_images(name, known.failures(), self.broken_images_limit);
+            samples.add_traffic(name, &registry.traffic);
+        }
+        samples.into_families()
+    }
+}
+
+#[derive(Default)]
+struct Samples(BTreeMap<&'static str, (Family, Vec<Metric>)>);
+
+impl Samples {
+    fn add_sweeps(&mut self, registry: &str, known: &Known) {
+        for outcome in Outcome::ALL {
+            self.add(&family::SWEEPS, &[registry, outcome.as_str()], known.sweeps[outcome as usize] as f64);
+        }
+        for kind in Kind::ALL {
+            self.add(&family::OBJECTS, &[registry, kind.as_str()], known.objects.get(kind) as f64);
+        }
+        if let Some(repositories) = known.repositories {
+            self.add(&family::REPOSITORIES, &[registry], repositories as f64);
+        }
+        for (family, time) in [(&family::LAST_SWEEP, known.last_sweep), (&family::LAST_SUCCESS, known.last_success)] {
+            if let Some(time) = time {
+                self.add(family, &[registry], seconds_since_epoch(time));
+            }
+        }
+        if let Some(report) = &known.report {
+            self.add(&family::SWEEP_DURATION, &[registry], report.duration_seconds);
+            self.add(&family::CATALOG_ACCESSIBLE, &[registry], f64::from(u8::from(report.catalog_accessible)));
+        }
+    }
+
+    fn add_findings(&mut self, registry: &str, report: Option<&Report>) {
+        let mut failures = [[0_u64; Reason::ALL.len()]; Kind::ALL.len()];
+        let mut unverified = [0_u64; Cause::ALL.len()];
+        for failure in report.map_or(&[][..], |report| &report.failures) {
+            failures[failure.kind as usize][failure.reason as usize] += 1;
+        }
+        for entry in report.map_or(&[][..], |report| &report.unverified) {
+            unverified[entry.cause as usize] += 1;
+        }
+        for kind in Kind::ALL {
+            for reason in Reason::ALL {
+                let count = failures[kind as usize][reason as usize];
+                self.add(&family::FAILURES, &[registry, kind.as_str(), reason.as_str()], count as f64);
+            }
+        }
+        for cause in Cause::ALL {
+            self.add(&family::UNVERIFIED, &[registry, cause.as_str()], unverified[cause as usize] as f64);
+        }
+        for state in ImageState::ALL {
+            let count = report.map_or(0, |report| report.images.get(state));
+            self.add(&family::IMAGES, &[registry, state.as_str()], count as f64);
+        }
+    }
+
+    fn add_broken_images(&mut self, registry: &str, failures: &[Failure], limit: usize) {
+        let mut broken: BTreeMap<&Image, Reason> = BTreeMap::new();
+        for failure in failures {
+            for image in &failure.images {
+                broken
+                    .entry(image)
+                    .and_modify(|reason| *reason = failure.reason.min(*reason))
+                    .or_insert(failure.reason);
+            }
+        }
+        for (image, reason) in broken.iter().take(limit) {
+            let tag = image.reference.to_string();
+            self.add(&family::IMAGE_BROKEN, &[registry, &image.repository, &tag, reason.as_str()], 1.0);
+        }
+        self.add(&family::IMAGE_BROKEN_OMITTED, &[registry], broken.len().saturating_sub(limit) as f64);
+    }
+
+    fn add_traffic(&mut self, registry: &str, traffic: &Traffic) {
+        for method in Method::ALL {
+            for code in Code::ALL {
+                let labels = [registry, method.as_str(), code.as_str()];
+                self.add(&family::REQUESTS, &labels, traffic.requests(method, code) as f64);
+            }
+            let mut metric = labelled(&family::REQUEST_DURATION, &[registry, method.as_str()]);
+            metric.set_histogram(histogram(&traffic.durations(method)));
+            self.push(&family::REQUEST_DURATION, metric);
+        }
+        self.add(&family::RECEIVED_BYTES, &[registry], traffic.received_bytes() as f64);
+    }
+
+    fn add(&mut self, family: &Family, label_values: &[&str], value: f64) {
+        let mut metric = labelled(family, label_values);
+        if family.kind == MetricType::COUNTER {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        } else {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        }
+        self.push(family, metric);
+    }
+
+    fn push(&mut self, family: &Family, metric: Metric) {
+        self.0.entry(family.name).or_insert_with(|| (*family, Vec::new())).1.push(metric);
+    }
+
+    fn into_families(self) -> Vec<MetricFamily> {
+        let build = |(family, metrics): (Family, Vec<Metric>)| {
+            let mut built = MetricFamily::default();
+            built.set_name(family.name.to_string());
+            built.set_help(family.help.to_string());
+            built.set_field_type(family.kind);
+            built.set_metric(metrics);
+            built
+        };
+        self.0.into_values().map(build).collect()
+    }
+}
+
+fn labelled(family: &Family, values: &[&str]) -> Metric {
+    debug_assert_eq!(family.labels.len(), values.len(), "{}", family.name);
+    let pair = |(name, value): (&&str, &&str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_string());
+        pair.set_value((*value).to_string());
+        pair
+    };
+    Metric::from_label(family.labels.iter().zip(values).map(pair).collect())
+}
+
+fn histogram(durations: &Durations) -> Histogram {
+    let bucket = |(bound, count): (&f64, &u64)| {
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(*count);
+        bucket
+    };
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(DURATION_BUCKETS.iter().zip(&durations.cumulative).map(bucket).collect());
+    histogram.set_sample_count(durations.count);
+    histogram.set_sample_sum(durations.sum);
+    histogram
+}
+
+fn seconds_since_epoch(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

@@ -1,0 +1,70 @@
+//! Every metric's name, type, labels and help text, each written once, here.
+
+use prometheus::proto::MetricType;
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: MetricType,
+    /// The names of its labels, in the order in which values are given.
+    pub labels: &'static [&'static str],
+    /// Its help text.
+    pub help: &'static str,
+}
+
+macro_rules! families {
+    ($($(#[doc = $help:literal])+ $family:ident: $kind:ident = $name:literal [$($label:literal),+],)+) => {
+        $(
+            $(#[doc = $help])+
+            pub(super) const $family: Family = Family {
+                name: $name,
+                kind: MetricType::$kind,
+                labels: &[$($label),+],
+                help: concat!($($help),+).trim_ascii_start(),
+            };
+        )+
+
+        /// All of them, in the order of the documentation.
+        pub const FAMILIES: &[Family] = &[$($family),+];
+    };
+}
+
+families! {
+    /// Whether the last sweep could read the registry's catalog to its end (1) or not (0). Absent before the first attempt.
+    CATALOG_ACCESSIBLE: GAUGE = "registry_integrity_catalog_accessible" ["registry"],
+    /// Objects now known bad. One that was proved bad stays until a sweep disproves it.
+    FAILURES: GAUGE = "registry_integrity_failures" ["registry", "kind", "reason"],
+    /// Objects that the last sweep could not judge: neither intact nor failures.
+    UNVERIFIED: GAUGE = "registry_integrity_unverified" ["registry", "cause"],
+    /// Images by state, as of the last sweep.
+    IMAGES: GAUGE = "registry_integrity_images" ["registry", "state"],
+    /// 1 for every image that is now known broken, with the first reason of its failed objects. Absent otherwise.
+    IMAGE_BROKEN: GAUGE = "registry_integrity_image_broken" ["registry", "repository", "tag", "reason"],
+    /// Broken images without a series in registry_integrity_image_broken, because there are too many.
+    IMAGE_BROKEN_OMITTED: GAUGE = "registry_integrity_image_broken_omitted" ["registry"],
+    /// Repositories that the last sweep which read the catalog to its end was to look at. Absent before the first.
+    REPOSITORIES: GAUGE = "registry_integrity_repositories" ["registry"],
+    /// Objects that the last complete sweep checked.
+    OBJECTS: GAUGE = "registry_integrity_objects" ["registry", "kind"],
+    /// When the last sweep that reached the catalog ended, in seconds since the epoch. Absent before the first.
+    LAST_SWEEP: GAUGE = "registry_integrity_last_sweep_timestamp_seconds" ["registry"],
+    /// When the last sweep that found everything intact ended, in seconds since the epoch. Absent before the first.
+    LAST_SUCCESS: GAUGE = "registry_integrity_last_success_timestamp_seconds" ["registry"],
+    /// How long the last sweep took. Absent before the first.
+    SWEEP_DURATION: GAUGE = "registry_integrity_sweep_duration_seconds" ["registry"],
+    /// Configured time between the starts of two sweeps.
+    SWEEP_INTERVAL: GAUGE = "registry_integrity_sweep_interval_seconds" ["registry"],
+    /// Sweeps that ended, by how far they came.
+    SWEEPS: COUNTER = "registry_integrity_sweeps_total" ["registry", "outcome"],
+    /// HTTP exchanges with the registry, by how they ended.
+    REQUESTS: COUNTER = "registry_integrity_requests_total" ["registry", "method", "code"],
+    /// Time from a request to the head of its answer, or to what came instead of one.
+    REQUEST_DURATION: HISTOGRAM = "registry_integrity_request_duration_seconds" ["registry", "method"],
+    /// Bytes of response bodies that were read.
+    RECEIVED_BYTES: COUNTER = "registry_integrity_received_bytes_total" ["registry"],
+    /// 1, with the version and the source revision that this program was built from.
+    BUILD_INFO: GAUGE = "registry_integrity_build_info" ["version", "revision"],
+}

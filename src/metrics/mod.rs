@@ -1,0 +1,40 @@
+//! The Prometheus view of the state. Families are built afresh at every collect, so that the series of what is gone
+//! are gone too.
+
+mod collect;
+mod families;
+mod groups;
+
+pub use collect::{DEFAULT_BROKEN_IMAGES_LIMIT, StateCollector};
+pub use families::{FAMILIES, Family};
+pub use groups::{Group, render_groups};
+pub use prometheus::proto::MetricType;
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Registry, TextEncoder};
+
+use crate::state::State;
+
+/// `Content-Type` of what [`render`] and [`render_with_process`] return.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What a one-shot sweep hands over to a Pushgateway or a textfile: every metric but `process_*`, which would outlive its
+/// process there.
+pub fn render(state: &State) -> String {
+    encode(vec![Box::new(StateCollector::new(state))])
+}
+
+/// What `/metrics` answers: [`render`]'s metrics and this process's own.
+pub fn render_with_process(state: &State) -> String {
+    encode(vec![Box::new(StateCollector::new(state)), Box::new(ProcessCollector::for_self())])
+}
+
+/// Writes the families of some collectors in the text format, sorted by name and then by label values.
+pub fn encode(collectors: Vec<Box<dyn Collector>>) -> String {
+    let registry = Registry::new();
+    for collector in collectors {
+        registry.register(collector).expect("the names and labels of the collectors are legal and distinct");
+    }
+    TextEncoder::new().encode_to_string(&registry.gather()).expect("gathered families have a name and metrics")
+}

@@ -1,0 +1,36 @@
+//! The one word that a report comes down to.
+
+use crate::report::{Outcome, Report};
+
+/// What a report comes down to. The order is that of urgency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Everything was judged and nothing failed.
+    Intact,
+    /// Nothing failed, but something could not be judged.
+    Unverified,
+    /// At least one object is known bad.
+    Broken,
+}
+
+impl Verdict {
+    /// The verdict of one report.
+    pub fn of(report: &Report) -> Self {
+        if !report.failures.is_empty() {
+            Self::Broken
+        } else if !report.unverified.is_empty() || report.outcome != Outcome::Complete {
+            Self::Unverified
+        } else {
+            Self::Intact
+        }
+    }
+
+    /// The verdict as a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Intact => "intact",
+            Self::Unverified => "unverified",
+            Self::Broken => "broken",
+        }
+    }
+}

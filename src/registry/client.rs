@@ -1,0 +1,605 @@
+//! The HTTP client of one registry: authorization, redirects, retries, and the gate that keeps it gentle.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE,
+};
+use reqwest::{Response, redirect};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout_at;
+use url::Url;
+
+use super::auth::{Authenticator, TokenService};
+use super::body::Room;
+use super::budget::Budget;
+use super::error_body::error_code;
+use super::gate::{Gate, Outcome};
+use super::headers::{ContentRange, retry_after};
+use super::standing::Standing;
+use super::tls::{self, TlsError};
+use super::{Answer, Body, Code, How, List, Listing, Method, Object, Question, Registry, Traffic, Trouble, body, list};
+use crate::config::{Mode, Target};
+use crate::oci::{Algorithm, MANIFEST_ACCEPT};
+use crate::report::Cause;
+
+/// A manifest is not larger than this, in bytes (distribution specification, "Pushing Manifests").
+const MANIFEST_LIMIT: u64 = 4 * 1024 * 1024;
+/// One page of a list is not read beyond this, in bytes.
+const LIST_LIMIT: u64 = 16 * 1024 * 1024;
+/// What is read of a blob if the registry sends all of it instead of its last byte.
+const UNASKED_LIMIT: u64 = 64 * 1024;
+/// A blob whose length nobody told is not hashed beyond this, in bytes.
+const UNSIZED_LIMIT: u64 = 64 * 1024 * 1024 * 1024;
+/// A token service's answer is not read beyond this, in bytes.
+const TOKEN_LIMIT: u64 = 1024 * 1024;
+/// Redirects that are followed for one answer.
+const REDIRECTS: u32 = 5;
+/// What passing trouble may cost until it is believed: see [`retry_cost`].
+const RETRY_BUDGET: u32 = 4;
+/// Before the first retry; doubled before each further one.
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+
+/// A registry behind HTTP.
+#[expect(clippy::disallowed_types, reason = "this is the one HTTP client")]
+pub struct HttpRegistry {
+    client: reqwest::Client,
+    base: Url,
+    authenticator: Authenticator,
+    gate: Gate,
+    budget: Budget,
+    request_timeout: Duration,
+    traffic: Arc<Traffic>,
+    /// Endpoints where HEAD was refused although GET is served: manifests, blobs.
+    head_refused: [AtomicBool; 2],
+    /// False for a cache, which a GET would make download what it does not hold.
+    get_instead_of_head: bool,
+    room: Room,
+    standings: [Standing; Kind::COUNT],
+    /// Of each kind, what was served last: asked again before the kind is given up.
+    witnesses: [Mutex<Option<Arc<Request>>>; Kind::COUNT],
+    /// Held while a witness is asked.
+    in_doubt: tokio::sync::Mutex<()>,
+    /// True once anything was answered.
+    has_answered: AtomicBool,
+}
+
+/// A client that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The TLS settings are unusable.
+    #[error("registry {registry}: {source}")]
+    Tls {
+        /// The registry's name.
+        registry: String,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// The HTTP client refused its settings.
+    #[error("registry {registry}: {reason}")]
+    Http {
+        /// The registry's name.
+        registry: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// What a request is for. A registry in trouble with one of these may be well with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Catalog,
+    Tags,
+    Manifest,
+    Blob,
+}
+
+impl Kind {
+    const COUNT: usize = 4;
+}
+
+/// One request, before it is sent.
+#[derive(Clone)]
+pub(super) struct Request {
+    kind: Kind,
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    /// What a token is asked for.
+    scope: String,
+    /// How much of a successful body is read; `None`: nothing.
+    limit: Option<u64>,
+    /// How a successful body is hashed instead of being kept; `None`: it is kept.
+    hashed: Option<Algorithm>,
+}
+
+/// An answer's headers beside it, for what only lists need of them.
+pub(super) struct Exchanged {
+    pub answer: Answer,
+    pub headers: HeaderMap,
+}
+
+impl HttpRegistry {
+    /// A client for a registry; its requests are counted in `traffic`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] if the TLS files cannot be read, or the proxy's URL is of no use.
+    #[expect(clippy::disallowed_types, reason = "this is the one HTTP client")]
+    pub fn new(target: &Target, traffic: Arc<Traffic>) -> Result<Self, ClientError> {
+        let tls = tls::client_config(&target.tls)
+            .map_err(|source| ClientError::Tls { registry: target.name.clone(), source })?;
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("registry-integrity-probe/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(target.request_timeout.min(Duration::from_secs(10)))
+            .pool_max_idle_per_host(target.concurrency)
+            .pool_idle_timeout(Duration::from_secs(30));
+        // reqwest's errors show a proxy's URL, which may hold a password.
+        let unusable = |reason: &str| ClientError::Http { registry: target.name.clone(), reason: reason.to_string() };
+        if let Some(proxy) = &target.proxy_url {
+            let proxy = reqwest::Proxy::all(proxy.expose().clone())
+                .map_err(|_| unusable("proxy_url cannot be used as a proxy"))?;
+            builder = builder.no_proxy().proxy(proxy);
+        }
+        Ok(Self {
+            client: builder.build().map_err(|_| unusable("the HTTP client cannot be set up"))?,
+            base: target.url.clone(),
+            authenticator: Authenticator::new(target.credentials.clone(), target.url.clone()),
+            gate: Gate::new(target.concurrency, target.rate_limit),
+            budget: Budget::new(target.evidence.content_budget),
+            request_timeout: target.request_timeout,
+            traffic,
+            head_refused: Default::default(),
+            get_instead_of_head: target.mode == Mode::Authoritative,
+            room: Room::default(),
+            standings: Default::default(),
+            witnesses: Default::default(),
+            in_doubt: tokio::sync::Mutex::default(),
+            has_answered: AtomicBool::new(false),
+        })
+    }
+
+    /// Uses the whole concurrency from the first request on: for somebody who waits for a few objects.
+    pub fn hurry(&self) {
+        self.gate.open_wide();
+    }
+
+    /// Paces what is asked from now on: requests a second at most; `None`: as fast as concurrency allows.
+    pub fn set_rate(&self, rate: Option<f64>) {
+        self.gate.set_rate(rate);
+    }
+
+    /// A request for a page of a list; `query` without its question mark.
+    pub(super) fn list_request(&self, list: &List, query: &str) -> Request {
+        let (kind, path, scope) = match list {
+            List::Catalog => (Kind::Catalog, "_catalog".to_string(), "registry:catalog:*".to_string()),
+            List::Tags(repository) => (Kind::Tags, format!("{repository}/tags/list"), pull_scope(repository)),
+        };
+        let mut url = self.url(&path);
+        url.set_query(Some(query).filter(|query| !query.is_empty()));
+        let headers = HeaderMap::from_iter([
+            (ACCEPT, HeaderValue::from_static("application/json")),
+            (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
+        ]);
+        Request { kind, method: Method::Get, url, headers, scope, limit: Some(LIST_LIMIT), hashed: None }
+    }
+
+    fn object_request(&self, question: &Question, method: Method) -> Request {
+        let Question { repository, object, how } = question;
+        // A compressing proxy would drop Content-Length and answer ranges of something else.
+        let mut headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
+        let (kind, path, limit, hashed) = match object {
+            Object::Manifest(reference) => {
+                headers.insert(ACCEPT, HeaderValue::from_static(MANIFEST_ACCEPT));
+                (Kind::Manifest, format!("{repository}/manifests/{reference}"), MANIFEST_LIMIT, None)
+            }
+            Object::Blob(digest) => {
+                let (range, limit) = match how {
+                    How::LastByte { size } => (Some(format!("bytes={0}-{0}", size.saturating_sub(1))), UNASKED_LIMIT),
+                    How::Head | How::Whole => (Some("bytes=0-0".to_string()), UNASKED_LIMIT),
+                    How::Content { size } => (None, size.unwrap_or(UNSIZED_LIMIT)),
+                };
+                if method == Method::Get
+                    && let Some(Ok(range)) = range.as_deref().map(HeaderValue::from_str)
+                {
+                    headers.insert(RANGE, range);
+                }
+                let hashed = matches!(how, How::Content { .. }).then(|| digest.algorithm()).flatten();
+                (Kind::Blob, format!("{repository}/blobs/{digest}"), limit, hashed)
+            }
+        };
+        Request {
+            kind,
+            method,
+            url: self.url(&path),
+            headers,
+            scope: pull_scope(repository),
+            limit: (method == Method::Get).then_some(limit),
+            hashed,
+        }
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/v2/{path}", self.base.path().trim_end_matches('/')));
+        url
+    }
+
+    async fn ask_by(&self, question: &Question, method: Method) -> Result<Answer, Trouble> {
+        self.persist(&self.object_request(question, method)).await.map(|exchanged| exchanged.answer)
+    }
+
+    /// Before a kind of question is given up, what was served before is asked for again: if it still is, only a part of
+    /// the registry is in trouble, or not ours to read. Gives the trouble to answer with, if the kind is given up.
+    async fn given_up(&self, kind: Kind) -> Option<Trouble> {
+        let standing = &self.standings[kind as usize];
+        let is_in_doubt = || standing.is_in_doubt(self.has_answered.load(Ordering::Relaxed));
+        if is_in_doubt() {
+            let _alone = self.in_doubt.lock().await;
+            if is_in_doubt() {
+                let witness = self.witnesses[kind as usize].lock().unwrap_or_else(PoisonError::into_inner).clone();
+                standing.decide(match witness {
+                    None => false,
+                    Some(request) => {
+                        let result = self.exchange(&request).await;
+                        result.is_ok_and(|exchanged| exchanged.answer.trouble().is_none())
+                    }
+                });
+            }
+        }
+        standing.given_up()
+    }
+
+    /// Notes how a question ended.
+    fn note(&self, request: &Request, result: &Result<Exchanged, Trouble>, trouble: Option<&Trouble>) {
+        self.standings[request.kind as usize].note(trouble);
+        if trouble.is_none() {
+            self.has_answered.store(true, Ordering::Relaxed);
+        }
+        // What was hashed would cost as much again.
+        if request.hashed.is_none()
+            && result.as_ref().is_ok_and(|exchanged| (200..300).contains(&exchanged.answer.status))
+        {
+            let mut witness = self.witnesses[request.kind as usize].lock().unwrap_or_else(PoisonError::into_inner);
+            *witness = Some(Arc::new(request.clone()));
+        }
+    }
+
+    /// Sends a request until it is answered, or passing trouble has been retried enough.
+    pub(super) async fn persist(&self, request: &Request) -> Result<Exchanged, Trouble> {
+        if let Some(trouble) = self.given_up(request.kind).await {
+            return Err(trouble);
+        }
+        let mut spent = 0;
+        let mut exchanges = 0;
+        loop {
+            exchanges += 1;
+            let result = self.exchange(request).await;
+            let trouble = match &result {
+                Ok(exchanged) => exchanged.answer.trouble(),
+                Err(trouble) => Some(trouble.clone()),
+            };
+            // What is not implemented does not pass, other than the rest of 5xx.
+            let is_lasting = result.as_ref().is_ok_and(|exchanged| exchanged.answer.status == 501);
+            let cost = |trouble: &Trouble| if is_lasting { RETRY_BUDGET } else { retry_cost(trouble.cause) };
+            match trouble.as_ref().map(cost) {
+                Some(cost) if spent < RETRY_BUDGET => spent += cost,
+                _ => {
+                    self.note(request, &result, trouble.as_ref());
+                    return result.map(|mut exchanged| {
+                        exchanged.answer.exchanges = exchanges;
+                        exchanged
+                    });
+                }
+            }
+            let backoff = FIRST_BACKOFF * 2u32.saturating_pow(exchanges - 1);
+            tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64())).await;
+        }
+    }
+
+    /// One exchange: authorized, redirected, its body read.
+    async fn exchange(&self, request: &Request) -> Result<Exchanged, Trouble> {
+        let permit = self.gate.enter().await;
+        let result = self.in_time(request).await;
+        let outcome = match &result {
+            Ok(exchanged) => match exchanged.answer.status {
+                429 => Outcome::Throttled,
+                500.. => Outcome::Struggled,
+                _ => Outcome::Answered,
+            },
+            Err(trouble) => match trouble.cause {
+                Cause::RateLimited => Outcome::Throttled,
+                Cause::Unauthorized | Cause::Protocol => Outcome::Answered,
+                Cause::Unreachable | Cause::Timeout | Cause::ServerError => Outcome::Struggled,
+            },
+        };
+        if request.hashed.is_some() && outcome == Outcome::Answered {
+            // How long a blob takes says how long it is, not how busy the registry is.
+            drop(permit);
+        } else {
+            permit.done(outcome);
+        }
+        if let Ok(exchanged) = &result
+            && matches!(exchanged.answer.status, 429 | 503)
+            && let Some(wait) = header(&exchanged.headers, &http::header::RETRY_AFTER)
+            && let Some(wait) = retry_after(wait, SystemTime::now())
+        {
+            self.gate.pause(wait);
+        }
+        result
+    }
+
+    /// The whole exchange within the request's time, or all but a body that is hashed: that may take as long as it comes.
+    async fn in_time(&self, request: &Request) -> Result<Exchanged, Trouble> {
+        let deadline = tokio::time::Instant::now() + self.request_timeout;
+        let late = |_: Elapsed| {
+            let took = humantime::format_duration(self.request_timeout);
+            Trouble::new(Cause::Timeout, format!("{} had no whole answer in {took}", request.method.as_str()))
+        };
+        let response = timeout_at(deadline, self.authorized(request)).await.map_err(late)??;
+        let reading = self.read(request, response);
+        match request.hashed {
+            Some(_) => reading.await,
+            None => timeout_at(deadline, reading).await.map_err(late)?,
+        }
+    }
+
+    async fn authorized(&self, request: &Request) -> Result<Response, Trouble> {
+        let service = TokenRequests(self);
+        let authorization = self.authenticator.authorize(&request.scope, &service).await?;
+        let response = self.redirected(request, authorization.as_ref()).await?;
+        // A challenge of another host, to which a redirect led, is not the registry's to answer.
+        if response.status().as_u16() == 401
+            && response.url().origin() == request.url.origin()
+            && let Some(other) =
+                self.authenticator.answer(response.headers(), &request.scope, authorization.as_ref(), &service).await?
+        {
+            drop(response);
+            return self.redirected(request, Some(&other)).await;
+        }
+        Ok(response)
+    }
+
+    /// Follows redirects by hand: no credential crosses to another host or port, and nothing goes from https to http.
+    async fn redirected(&self, request: &Request, authorization: Option<&HeaderValue>) -> Result<Response, Trouble> {
+        let mut url = request.url.clone();
+        for _ in 0..=REDIRECTS {
+            let authorization = authorization.filter(|_| url.origin() == request.url.origin());
+            let response = self.send(request.method, &url, &request.headers, authorization, None).await?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            let protocol = |detail: &str| Trouble::new(Cause::Protocol, detail);
+            let target = header(response.headers(), &LOCATION)
+                .and_then(|location| url.join(location).ok())
+                .filter(|target| matches!(target.scheme(), "http" | "https"))
+                .ok_or_else(|| protocol("a redirect leads nowhere"))?;
+            if url.scheme() == "https" && target.scheme() == "http" {
+                return Err(protocol("a redirect leads from https to http"));
+            }
+            url = target;
+        }
+        Err(Trouble::new(Cause::Protocol, format!("more than {REDIRECTS} redirects")))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &HeaderMap,
+        authorization: Option<&HeaderValue>,
+        form: Option<String>,
+    ) -> Result<Response, Trouble> {
+        let mut builder = match (method, form) {
+            (Method::Head, _) => self.client.head(url.clone()),
+            (Method::Get, None) => self.client.get(url.clone()),
+            (Method::Get, Some(form)) => {
+                self.client.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
+            }
+        };
+        builder = builder.headers(headers.clone());
+        if let Some(authorization) = authorization {
+            builder = builder.header(AUTHORIZATION, authorization);
+        }
+        let counted = CountedExchange { traffic: &self.traffic, method, began: Instant::now(), code: Code::Timeout };
+        match builder.send().await {
+            Ok(response) => {
+                counted.ended(Code::of_status(response.status().as_u16()));
+                Ok(response)
+            }
+            Err(error) => {
+                let trouble = explain(&error);
+                counted.ended(match trouble.cause {
+                    Cause::Timeout => Code::Timeout,
+                    Cause::Protocol => Code::Protocol,
+                    _ => Code::Unreachable,
+                });
+                Err(trouble)
+            }
+        }
+    }
+
+    async fn read(&self, request: &Request, mut response: Response) -> Result<Exchanged, Trouble> {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let content_length = number(&headers, &http::header::CONTENT_LENGTH);
+        let mut answer = Answer {
+            method: request.method,
+            status,
+            error_code: None,
+            content_digest: header(&headers, &HeaderName::from_static("docker-content-digest")).map(str::to_string),
+            content_type: header(&headers, &CONTENT_TYPE).map(str::to_string),
+            content_length,
+            content_range: header(&headers, &http::header::CONTENT_RANGE).and_then(ContentRange::parse),
+            body: Body::Unread,
+            exchanges: 1,
+        };
+        match request.limit {
+            Some(limit) if (200..300).contains(&status) => {
+                let too_long = (request.kind != Kind::Blob || request.hashed.is_some())
+                    && content_length.is_some_and(|length| length > limit);
+                answer.body = match request.hashed {
+                    _ if too_long => Body::TooLong { limit },
+                    Some(algorithm) => {
+                        body::hash(&mut response, algorithm, limit, self.request_timeout, &self.budget, &self.traffic)
+                            .await?
+                    }
+                    None => body::read(&mut response, limit, &self.room, &self.traffic).await?,
+                };
+                // A page of a list that is cut proves nothing, and is asked for again.
+                if matches!((request.kind, &answer.body), (Kind::Catalog | Kind::Tags, Body::Cut { .. })) {
+                    return Err(Trouble::new(Cause::Unreachable, "the connection ended within a page"));
+                }
+            }
+            Some(_) => answer.error_code = error_code(&body::read_error(&mut response, &self.traffic).await),
+            None => {}
+        }
+        Ok(Exchanged { answer, headers })
+    }
+}
+
+impl Registry for HttpRegistry {
+    async fn ask(&self, question: &Question) -> Result<Answer, Trouble> {
+        let refused = &self.head_refused[usize::from(matches!(question.object, Object::Blob(_)))];
+        if question.how != How::Head || refused.load(Ordering::Relaxed) {
+            return self.ask_by(question, Method::Get).await;
+        }
+        let head = self.ask_by(question, Method::Head).await?;
+        // A presigned redirect may hold for GET only, and some proxies know no HEAD.
+        if !self.get_instead_of_head || !matches!(head.status, 403 | 405 | 501) {
+            return Ok(head);
+        }
+        let get = self.ask_by(question, Method::Get).await?;
+        if (200..300).contains(&get.status) {
+            refused.store(true, Ordering::Relaxed);
+        }
+        Ok(Answer { exchanges: head.exchanges + get.exchanges, ..get })
+    }
+
+    async fn list(&self, list: &List) -> Listing {
+        list::read(self, list).await
+    }
+}
+
+struct TokenRequests<'a>(&'a HttpRegistry);
+
+impl TokenService for TokenRequests<'_> {
+    async fn fetch(
+        &self,
+        url: Url,
+        authorization: Option<HeaderValue>,
+        form: Option<String>,
+    ) -> Result<(u16, Vec<u8>), Trouble> {
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let mut response =
+            self.0.send(Method::Get, &url, &headers, authorization.as_ref(), form).await.map_err(|trouble| {
+                Trouble { detail: format!("the token service could not be asked: {}", trouble.detail), ..trouble }
+            })?;
+        match body::read(&mut response, TOKEN_LIMIT, &self.0.room, &self.0.traffic).await? {
+            Body::Whole(bytes) => Ok((response.status().as_u16(), bytes.to_vec())),
+            Body::Cut { .. } => Err(Trouble::new(Cause::Unreachable, "the token service's answer was cut off")),
+            _ => Err(Trouble::new(Cause::Protocol, "the token service's answer is too long")),
+        }
+    }
+}
+
+/// Counts an exchange also if it is dropped halfway, when the request's time is over.
+struct CountedExchange<'a> {
+    traffic: &'a Traffic,
+    method: Method,
+    began: Instant,
+    code: Code,
+}
+
+impl CountedExchange<'_> {
+    fn ended(mut self, code: Code) {
+        self.code = code;
+    }
+}
+
+impl Drop for CountedExchange<'_> {
+    fn drop(&mut self) {
+        self.traffic.count(self.method, self.code, self.began.elapsed());
+    }
+}
+
+impl Answer {
+    /// The trouble that the status stands for, if the answer says nothing of the object itself.
+    pub fn trouble(&self) -> Option<Trouble> {
+        let cause = match self.status {
+            200..=299 | 404 | 416 => return None,
+            401 | 403 => Cause::Unauthorized,
+            408 => Cause::Timeout,
+            429 => Cause::RateLimited,
+            500..=599 => Cause::ServerError,
+            _ => Cause::Protocol,
+        };
+        Some(Trouble::new(cause, self.summary()))
+    }
+
+    /// True if the body that came reaches to the end of an object of so many bytes.
+    pub fn reaches(&self, size: u64) -> bool {
+        let is_at_the_end = match self.content_range.and_then(|range| range.range) {
+            Some((_, last)) => last >= size.saturating_sub(1),
+            None => self.status != 206,
+        };
+        matches!(self.body, Body::Whole(_)) && is_at_the_end
+    }
+
+    /// Method, status and error code, as in `HEAD 404 MANIFEST_UNKNOWN`.
+    pub fn summary(&self) -> String {
+        let code = self.error_code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
+        format!("{} {}{code}", self.method.as_str(), self.status)
+    }
+}
+
+/// What one retry after this costs of [`RETRY_BUDGET`]: four for what passes, two for what takes long to fail, one for
+/// what hardly ever passes.
+fn retry_cost(cause: Cause) -> u32 {
+    match cause {
+        Cause::Unreachable | Cause::RateLimited | Cause::ServerError => 1,
+        Cause::Timeout => 2,
+        Cause::Unauthorized | Cause::Protocol => RETRY_BUDGET,
+    }
+}
+
+/// What went wrong, without the URL: a presigned one is a credential.
+fn explain(error: &reqwest::Error) -> Trouble {
+    let mut is_nonsense = error.is_builder();
+    let mut innermost: Option<&(dyn Error + 'static)> = None;
+    let mut source = error.source();
+    while let Some(cause) = source {
+        is_nonsense |= cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+        innermost = Some(cause);
+        source = cause.source();
+    }
+    let reason: String = innermost.map(|cause| cause.to_string().chars().take(200).collect()).unwrap_or_default();
+    if error.is_timeout() {
+        Trouble::new(Cause::Timeout, format!("no connection in time: {reason}"))
+    } else if is_nonsense {
+        Trouble::new(Cause::Protocol, format!("the answer is not HTTP: {reason}"))
+    } else if error.is_connect() {
+        Trouble::new(Cause::Unreachable, format!("no connection: {reason}"))
+    } else {
+        Trouble::new(Cause::Unreachable, format!("the connection broke before an answer: {reason}"))
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+    header(headers, name)?.trim().parse().ok()
+}
+
+fn pull_scope(repository: &str) -> String {
+    format!("repository:{repository}:pull")
+}

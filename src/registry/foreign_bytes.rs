@@ -1,0 +1,76 @@
+//! Whatever bytes a registry sends, its headers and bodies are read without a panic, and to something that makes sense.
+
+use std::time::{Duration, SystemTime};
+
+use proptest::prelude::*;
+
+use super::List;
+use super::challenge::{Challenge, parse_challenges};
+use super::error_body::error_code;
+use super::headers::{ContentRange, next_link, retry_after};
+use super::list::names_of;
+use crate::report::Cause;
+
+/// Text that comes close to being a header: its words and its punctuation in any order.
+fn almost(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        8 => prop::sample::select(words).prop_map(str::to_string),
+        1 => any::<u64>().prop_map(|number| number.to_string()),
+        1 => "\\PC{0,3}",
+    ];
+    prop::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn challenges(header in almost(&["Bearer", "basic", "realm", "scope", "service", "=", "\"", "\\", ",", " ", "\t", "é"])) {
+        if let Some(Challenge::Bearer { realm, .. }) = parse_challenges([header.as_str()]) {
+            prop_assert!(header.to_lowercase().contains("bearer") && realm.len() <= header.len());
+        }
+    }
+
+    #[test]
+    fn links(header in almost(&["<", ">", ";", ",", "rel", "=", "\"", "next", "prev", "/v2/_catalog?last=a", " ", "REL"])) {
+        if let Some(target) = next_link(&header) {
+            let enclosed = format!("<{target}");
+            prop_assert!(header.contains(target) && !target.contains('>'), "{enclosed}");
+        }
+    }
+
+    #[test]
+    fn content_ranges(header in almost(&["bytes", " ", "-", "/", "*", "0", "9", "18446744073709551615", "+"])) {
+        if let Some(ContentRange { range, total }) = ContentRange::parse(&header) {
+            prop_assert!(range.is_some() || total.is_some());
+            if let Some((first, last)) = range {
+                prop_assert!(first <= last && total.is_none_or(|total| last < total));
+            }
+        }
+    }
+
+    #[test]
+    fn retry_afters(header in almost(&["Sun, ", "06 ", "Nov ", "1994 ", "9999", "0", "08:49:37 ", "GMT", "-", ":"]), since in any::<u32>()) {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(since.into());
+        let is_number = !header.trim().is_empty() && header.trim().bytes().all(|byte| byte.is_ascii_digit());
+        prop_assert!(!is_number || retry_after(&header, now).is_some());
+    }
+
+    #[test]
+    fn error_bodies(body in prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..64),
+        almost(&["{", "}", "[", "]", "\"errors\"", "\"code\"", ":", ",", "\"DENIED\"", "null", "\"\\u0000\""]).prop_map(String::into_bytes),
+    ]) {
+        if let Some(code) = error_code(&body) {
+            prop_assert!(code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+        }
+    }
+
+    #[test]
+    fn pages(body in almost(&["{", "}", "[", "]", "\"repositories\"", "\"tags\"", ":", ",", "\"a\"", "null", "1"])) {
+        if let Err(trouble) = names_of(body.as_bytes(), &List::Catalog) {
+            prop_assert_eq!(trouble.cause, Cause::Protocol);
+            prop_assert!(trouble.detail.chars().count() < 300);
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Keeps the probe gentle: how many requests are in flight, how fast they follow each other, and when to pause.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// A registry is asked to wait at most this long, whatever its `Retry-After` says.
+const PAUSE_LIMIT: Duration = Duration::from_secs(120);
+/// Lets requests to one registry through.
+pub struct Gate {
+    permits: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+struct State {
+    controller: Controller,
+    /// Permits to take out of circulation when they come back.
+    surplus: usize,
+    /// The least time between two requests; zero: none.
+    spacing: Duration,
+    next_slot: Instant,
+    paused_until: Instant,
+}
+
+/// How an exchange went, for the controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was answered.
+    Answered,
+    /// It failed in a way that overload explains: 5xx, a time-out, a broken connection.
+    Struggled,
+    /// 429.
+    Throttled,
+}
+
+/// The right to have one request in flight.
+pub struct Permit<'a> {
+    gate: &'a Gate,
+    permit: Option<OwnedSemaphorePermit>,
+    since: Instant,
+}
+
+impl Gate {
+    /// A gate for at most `concurrency` requests in flight and, if given, `rate_limit` requests a second.
+    pub fn new(concurrency: usize, rate_limit: Option<f64>) -> Self {
+        let controller = Controller::new(concurrency.max(1));
+        let now = Instant::now();
+        Self {
+            permits: Arc::new(Semaphore::new(controller.limit)),
+            state: Mutex::new(State {
+                controller,
+                surplus: 0,
+                spacing: spacing(rate_limit),
+                next_slot: now,
+                paused_until: now,
+            }),
+        }
+    }
+
+    /// Sets how many requests a second may begin; `None`: as many as concurrency allows.
+    pub fn set_rate(&self, rate: Option<f64>) {
+        self.lock().spacing = spacing(rate);
+    }
+
+    /// Lets everything through at once that may be in flight, without finding out first what the registry bears.
+    pub fn open_wide(&self) {
+        let mut state = self.lock();
+        let grown = state.controller.open_wide();
+        self.permits.add_permits(grown);
+    }
+
+    /// Waits until a request may begin.
+    pub async fn enter(&self) -> Permit<'_> {
+        // The semaphore is never closed; if it were, going on unbounded by it would be the lesser harm.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+        loop {
+            let now = Instant::now();
+            let (slot, paused_until) = {
+                let mut state = self.lock();
+                if state.paused_until > now {
+                    (now, state.paused_until)
+                } else {
+                    let slot = state.next_slot.max(now);
+                    state.next_slot = slot + state.spacing;
+                    (slot, now)
+                }
+            };
+            tokio::time::sleep_until(paused_until.max(slot)).await;
+            if paused_until <= now {
+                return Permit { gate: self, permit, since: Instant::now() };
+            }
+        }
+    }
+
+    /// Holds all requests back for as long as the registry asked.
+    pub fn pause(&self, for_this_long: Duration) {
+        let until = Instant::now() + for_this_long.min(PAUSE_LIMIT);
+        let mut state = self.lock();
+        state.paused_until = state.paused_until.max(until);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn spacing(rate: Option<f64>) -> Duration {
+    rate.filter(|&rate| rate > 0.0).map_or(Duration::ZERO, |rate| Duration::from_secs_f64((1.0 / rate).min(3600.0)))
+}
+
+impl Permit<'_> {
+    /// Gives the permit back and tells how it went.
+    pub fn done(mut self, outcome: Outcome) {
+        let took = self.since.elapsed();
+        let mut state = self.gate.lock();
+        let before = state.controller.limit;
+        state.controller.observe(outcome, took);
+        let after = state.controller.limit;
+        if after > before {
+            let grown = after - before;
+            let kept = grown.min(state.surplus);
+            state.surplus -= kept;
+            self.gate.permits.add_permits(grown - kept);
+        } else {
+            state.surplus += before - after;
+        }
+        if state.surplus > 0
+            && let Some(permit) = self.permit.take()
+        {
+            state.surplus -= 1;
+            permit.forget();
+        }
+    }
+}
+
+/// Finds the lowest concurrency that keeps the registry busy, as TCP Vegas finds a window: from how much longer an answer
+/// takes than with few others beside it, it reads how many requests only wait in the registry's queue.
+#[derive(Debug)]
+struct Controller {
+    limit: usize,
+    most: usize,
+    /// Mean latency with [`FEW`] requests in flight, in seconds.
+    among_few: f64,
+    /// Windows until that is measured again, since a registry changes.
+    trusted_for: u32,
+    /// While it is measured, the limit to go back to.
+    measuring: Option<usize>,
+    window: Window,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    answered: u32,
+    struggled: u32,
+    throttled: u32,
+    seconds: f64,
+}
+
+/// Fewer requests than this waiting in the registry: one more is tried.
+const QUEUE_LOW: f64 = 2.0;
+/// More than this: one less.
+const QUEUE_HIGH: f64 = 4.0;
+/// Few enough not to wait for each other, and enough that one which hangs does not hold the others up.
+const FEW: usize = 4;
+/// Requests after which the limit is thought over.
+const WINDOW: usize = 16;
+/// Windows between two measurements: the few slow requests then cost a fiftieth of the time at most.
+const TRUSTED_FOR: u32 = 400;
+
+impl Controller {
+    fn new(most: usize) -> Self {
+        Self {
+            limit: FEW.min(most),
+            most,
+            among_few: f64::INFINITY,
+            trusted_for: TRUSTED_FOR,
+            measuring: Some(FEW.min(most)),
+            window: Window::default(),
+        }
+    }
+
+    /// Gives by how much the limit grew.
+    fn open_wide(&mut self) -> usize {
+        self.measuring = None;
+        let before = std::mem::replace(&mut self.limit, self.most);
+        self.most - before
+    }
+
+    fn observe(&mut self, outcome: Outcome, took: Duration) {
+        match outcome {
+            Outcome::Answered => {
+                self.window.answered += 1;
+                self.window.seconds += took.as_secs_f64();
+            }
+            Outcome::Struggled => self.window.struggled += 1,
+            Outcome::Throttled => self.window.throttled += 1,
+        }
+        let seen = self.window.answered + self.window.struggled + self.window.throttled;
+        if seen as usize >= (2 * self.limit).max(WINDOW) {
+            let window = std::mem::take(&mut self.window);
+            self.limit = self.adjusted(&window, seen).clamp(1, self.most);
+        }
+    }
+
+    fn adjusted(&mut self, window: &Window, seen: u32) -> usize {
+        // Some 5xx are an object's own fault; many are the registry's.
+        if window.throttled > 0 || window.struggled * 4 > seen {
+            self.measuring = self.measuring.map(|limit| (limit / 2).max(1));
+            return self.limit / 2;
+        }
+        if window.answered == 0 {
+            return self.limit;
+        }
+        let mean = (window.seconds / f64::from(window.answered)).max(1e-6);
+        if let Some(limit) = self.measuring.take() {
+            self.among_few = mean;
+            return limit;
+        }
+        self.among_few = self.among_few.min(mean);
+        self.trusted_for -= 1;
+        if self.trusted_for == 0 {
+            self.trusted_for = TRUSTED_FOR;
+            self.measuring = Some(self.limit);
+            return FEW;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a limit is a small number")]
+        let waiting = self.limit as f64 * (1.0 - self.among_few / mean);
+        if waiting < QUEUE_LOW {
+            self.limit + (self.limit / 8).max(1)
+        } else if waiting > QUEUE_HIGH {
+            self.limit - 1
+        } else {
+            self.limit
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A registry that serves `cores` requests at once, each in `service` seconds: latency by Little's law.
+    fn settle(controller: &mut Controller, cores: f64, service: f64) {
+        for _ in 0..20_000 {
+            let latency = service * (controller.limit as f64 / cores).max(1.0);
+            controller.observe(Outcome::Answered, Duration::from_secs_f64(latency));
+        }
+        while controller.measuring.is_some() {
+            controller.observe(Outcome::Answered, Duration::from_secs_f64(service * (FEW as f64 / cores).max(1.0)));
+        }
+    }
+
+    #[test]
+    fn settles_where_more_would_only_wait() {
+        let mut controller = Controller::new(64);
+        settle(&mut controller, 2.0, 0.001);
+        assert!((3..=8).contains(&controller.limit), "{}", controller.limit);
+    }
+
+    #[test]
+    fn uses_all_that_it_may_where_nothing_waits() {
+        let mut controller = Controller::new(32);
+        settle(&mut controller, 1000.0, 0.05);
+        assert_eq!(controller.limit, 32);
+    }
+
+    #[test]
+    fn halves_when_it_is_throttled_or_the_registry_struggles_and_grows_again() {
+        for outcome in [Outcome::Throttled, Outcome::Struggled] {
+            let mut controller = Controller::new(32);
+            settle(&mut controller, 1000.0, 0.05);
+            for _ in 0..600 {
+                controller.observe(outcome, Duration::from_millis(1));
+            }
+            assert_eq!(controller.limit, 1);
+            settle(&mut controller, 1000.0, 0.05);
+            assert_eq!(controller.limit, 32);
+        }
+    }
+
+    #[test]
+    fn a_few_broken_objects_do_not_slow_it_down() {
+        let mut controller = Controller::new(32);
+        for n in 0..20_000 {
+            let outcome = if n % 10 == 0 { Outcome::Struggled } else { Outcome::Answered };
+            controller.observe(outcome, Duration::from_millis(50));
+        }
+        assert!(controller.limit == 32 || controller.measuring == Some(32), "{controller:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn permits_in_flight_follow_the_limit() {
+        let gate = Gate::new(8, None);
+        for _ in 0..2_000 {
+            gate.enter().await.done(Outcome::Answered);
+        }
+        assert_eq!(gate.lock().controller.limit, 8);
+        let held: Vec<_> = futures_util::future::join_all((0..8).map(|_| gate.enter())).await;
+        assert!(tokio::time::timeout(Duration::from_secs(1), gate.enter()).await.is_err(), "a ninth was let through");
+        held.into_iter().for_each(|permit| permit.done(Outcome::Throttled));
+        for _ in 0..600 {
+            gate.enter().await.done(Outcome::Throttled);
+        }
+        let _one = gate.enter().await;
+        assert!(tokio::time::timeout(Duration::from_secs(1), gate.enter()).await.is_err(), "the limit did not shrink");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_spaces_requests_evenly() {
+        let gate = Gate::new(8, Some(10.0));
+        let began = Instant::now();
+        for _ in 0..11 {
+            gate.enter().await.done(Outcome::Answered);
+        }
+        let took = began.elapsed().as_secs_f64();
+        assert!((0.99..1.1).contains(&took), "{took}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_holds_everybody_back() {
+        let gate = Gate::new(8, None);
+        gate.pause(Duration::from_secs(7));
+        gate.pause(Duration::from_secs(1));
+        let began = Instant::now();
+        gate.enter().await.done(Outcome::Answered);
+        assert!(began.elapsed() >= Duration::from_secs(7) && began.elapsed() < Duration::from_secs(8));
+        gate.pause(Duration::from_secs(u64::MAX / 4));
+        gate.enter().await.done(Outcome::Answered);
+        assert!(began.elapsed() < Duration::from_secs(140));
+    }
+}

@@ -1,0 +1,186 @@
+//! The registry as a walk sees it, and the only HTTP client.
+//!
+//! A walk asks a [`Question`] through the [`Registry`] trait. What comes back is data: an [`Answer`], whatever its
+//! status, or the [`Trouble`] that stood in for one. Nothing here judges.
+
+mod auth;
+mod body;
+mod budget;
+mod challenge;
+mod client;
+mod credential_helper;
+mod credentials;
+mod deadline;
+mod docker_config;
+mod error_body;
+#[cfg(test)]
+mod foreign_bytes;
+mod gate;
+mod headers;
+mod list;
+mod scheme;
+mod standing;
+mod tls;
+mod traffic;
+
+use std::future::Future;
+
+use bytes::Bytes;
+
+pub use client::{ClientError, HttpRegistry};
+pub use deadline::Deadline;
+pub use docker_config::default_places;
+pub use headers::ContentRange;
+pub use scheme::speaks_plain_http;
+pub use traffic::{Code, DURATION_BUCKETS, Durations, Method, Traffic};
+
+use crate::oci::{Digest, Reference, Repository};
+use crate::report::Cause;
+
+/// A registry that can be asked. Implemented by the HTTP client, and by what wraps it.
+pub trait Registry: Send + Sync + 'static {
+    /// Asks for one object. Passing trouble has been retried when this returns.
+    fn ask(&self, question: &Question) -> impl Future<Output = Result<Answer, Trouble>> + Send;
+
+    /// Reads a list to its end, page by page.
+    fn list(&self, list: &List) -> impl Future<Output = Listing> + Send;
+}
+
+/// What is asked about one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Where it lies.
+    pub repository: Repository,
+    /// Which object.
+    pub object: Object,
+    /// How much of it.
+    pub how: How,
+}
+
+/// An object by its endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// `/v2/<name>/manifests/<reference>`
+    Manifest(Reference),
+    /// `/v2/<name>/blobs/<digest>`
+    Blob(Digest),
+}
+
+/// How much of an object is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The headers alone.
+    Head,
+    /// All of it; for manifests, which are small.
+    Whole,
+    /// The last of its `size` bytes: the cheapest proof that it is there to its end.
+    LastByte {
+        /// Length of the object in bytes, at least 1.
+        size: u64,
+    },
+    /// All of a blob, however long, to be hashed. It may take as long as it keeps coming.
+    Content {
+        /// Length of the object in bytes, where it is known: what comes beyond is not read.
+        size: Option<u64>,
+    },
+}
+
+/// An answer that came, whatever it says.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The method that it answers.
+    pub method: Method,
+    /// HTTP status.
+    pub status: u16,
+    /// The first code of an OCI error body; `None` if the body was none (a proxy's page, or HEAD).
+    pub error_code: Option<String>,
+    /// `Docker-Content-Digest`, as it was written.
+    pub content_digest: Option<String>,
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Content-Length`.
+    pub content_length: Option<u64>,
+    /// `Content-Range`, on 206 and 416.
+    pub content_range: Option<ContentRange>,
+    /// What was read of the body.
+    pub body: Body,
+    /// Exchanges that were needed, counting this one: more than 1 if passing trouble was retried.
+    pub exchanges: u32,
+}
+
+/// What was read of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// It was not asked for, or is an error's.
+    Unread,
+    /// All of it.
+    Whole(Bytes),
+    /// All of it, hashed as it came since it is too long to be kept.
+    Hashed {
+        /// What the bytes hash to, in the algorithm of the digest that was asked for.
+        digest: Digest,
+        /// How many there were.
+        length: u64,
+    },
+    /// The connection ended before everything that was promised had come.
+    Cut {
+        /// Bytes that came.
+        received: u64,
+    },
+    /// It is longer than what may be read; the connection was dropped.
+    TooLong {
+        /// How much may be read, in bytes.
+        limit: u64,
+    },
+}
+
+/// No answer, or none that HTTP allows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Trouble {
+    /// What it is, as the report says it.
+    pub cause: Cause,
+    /// What was seen. Free of URLs, credentials and anything else that is secret.
+    pub detail: String,
+}
+
+impl Trouble {
+    /// Trouble of a cause.
+    pub fn new(cause: Cause, detail: impl Into<String>) -> Self {
+        Self { cause, detail: detail.into() }
+    }
+}
+
+/// True for what may be over when it is asked again: an outage passes, a refusal hardly ever does.
+pub fn may_pass(cause: Cause) -> bool {
+    !matches!(cause, Cause::Unauthorized | Cause::Protocol)
+}
+
+/// A list that a registry pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum List {
+    /// `/v2/_catalog`
+    Catalog,
+    /// `/v2/<name>/tags/list`
+    Tags(Repository),
+}
+
+/// What could be read of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The names, as the registry wrote them, each once, in no order.
+    pub names: Vec<String>,
+    /// How the reading ended.
+    pub end: ListEnd,
+}
+
+/// How the reading of a list ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListEnd {
+    /// The list is whole.
+    Complete,
+    /// The registry says that there is no such list: a repository without manifests, or one that is gone.
+    Absent,
+    /// There is more, or may be, that could not be read.
+    Incomplete(Trouble),
+}

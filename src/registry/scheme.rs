@@ -1,0 +1,57 @@
+//! What a registry of this machine speaks, where nobody says: container tools let those do without TLS.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// True if whoever listens at an address (`host:port`) answers HTTP without TLS, or if nobody does. Servers that want TLS
+/// close the connection, send a TLS alert, or answer 400 (Go's and nginx's do).
+pub async fn speaks_plain_http(address: &str) -> bool {
+    let Ok(Ok(stream)) = timeout(TIME_LIMIT, TcpStream::connect(address)).await else { return true };
+    matches!(timeout(TIME_LIMIT, first_status(stream, address)).await, Ok(Some(status)) if status != 400)
+}
+
+async fn first_status(mut stream: TcpStream, address: &str) -> Option<u16> {
+    let request = format!("GET /v2/ HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut line = [0; "HTTP/1.1 200".len()];
+    stream.read_exact(&mut line).await.ok()?;
+    let line = std::str::from_utf8(&line).ok()?;
+    line.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn server_that_says(answer: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 16];
+            stream.read_exact(&mut request).await.unwrap();
+            stream.write_all(answer).await.unwrap();
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn only_an_answer_of_a_registry_is_plain_http() {
+        for (answer, plain) in [
+            (&b"HTTP/1.1 200 OK\r\n\r\n"[..], true),
+            (b"HTTP/1.1 401 Unauthorized\r\n\r\n", true),
+            (b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", false),
+            (b"\x15\x03\x01\x00\x02\x02\x16", false),
+            (b"", false),
+        ] {
+            assert_eq!(speaks_plain_http(&server_that_says(answer).await).await, plain, "{answer:?}");
+        }
+    }
+}

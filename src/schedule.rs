@@ -1,0 +1,264 @@
+//! When each registry is swept: every interval, never two sweeps of one at once, and each registry for itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::config::{Config, Spread, Target};
+use crate::progress::Progress;
+use crate::proofs::Proofs;
+use crate::registry::{ClientError, HttpRegistry};
+use crate::report::{Outcome, Report};
+use crate::state::{RegistryState, State, log_changes};
+use crate::sweep::{Job, given_up, sweep};
+
+/// The starts of two sweeps lie the interval apart, give or take this share of it, so that registries which were
+/// configured together, and replicas which were started together, drift apart.
+const JITTER: f64 = 0.05;
+
+/// The sweeps of every configured registry. Dropping it ends them, wherever they are.
+pub struct Schedule {
+    state: Arc<State>,
+    loops: Mutex<BTreeMap<String, Loop>>,
+}
+
+/// Why a sweep was not begun on request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotBegun {
+    /// No registry has that name.
+    UnknownRegistry,
+    /// One is running.
+    AlreadySweeping,
+}
+
+/// The sweeps of one registry.
+struct Loop {
+    registry: Arc<RegistryState>,
+    setup: watch::Sender<Arc<Setup>>,
+    now: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A registry's settings and what was made of them.
+struct Setup {
+    target: Target,
+    client: Arc<HttpRegistry>,
+    proofs: Arc<Proofs>,
+}
+
+impl Schedule {
+    /// Begins to sweep what the configuration names.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] if a registry's client cannot be set up.
+    pub fn start(state: Arc<State>, config: &Config) -> Result<Self, ClientError> {
+        let schedule = Self { state, loops: Mutex::default() };
+        schedule.apply(config)?;
+        Ok(schedule)
+    }
+
+    /// Takes up a changed configuration. A sweep that runs ends as it began; what changed holds from the next one on.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] if a registry's client cannot be set up; then nothing has changed.
+    pub fn apply(&self, config: &Config) -> Result<(), ClientError> {
+        for target in &config.registries {
+            HttpRegistry::new(target, Arc::default())?;
+        }
+        self.state.configure(&config.registries);
+        let mut loops = self.loops();
+        let mut before = std::mem::take(&mut *loops);
+        for registry in self.state.registries() {
+            let Some(target) = config.registries.iter().find(|target| target.name == registry.name) else { continue };
+            let running = before.remove(&registry.name).filter(|running| Arc::ptr_eq(&running.registry, &registry));
+            let proofs = running
+                .as_ref()
+                .and_then(Loop::proofs_by(target))
+                .unwrap_or_else(|| Arc::new(Proofs::recurring(&target.evidence, target.interval, SystemTime::now())));
+            let client = Arc::new(HttpRegistry::new(target, Arc::clone(&registry.traffic))?);
+            let setup = Arc::new(Setup { target: target.clone(), client, proofs });
+            let entry = match running {
+                Some(running) => {
+                    running.setup.send_replace(setup);
+                    running
+                }
+                None => Loop::start(registry, setup),
+            };
+            loops.insert(target.name.clone(), entry);
+        }
+        Ok(())
+    }
+
+    /// Begins a sweep of a registry now instead of at its time.
+    ///
+    /// # Errors
+    ///
+    /// [`NotBegun`] if there is no such registry, or it is being swept.
+    pub fn sweep_now(&self, registry: &str) -> Result<(), NotBegun> {
+        let loops = self.loops();
+        let found = loops.get(registry).ok_or(NotBegun::UnknownRegistry)?;
+        if found.registry.known().sweeping.is_some() {
+            return Err(NotBegun::AlreadySweeping);
+        }
+        found.now.notify_one();
+        Ok(())
+    }
+
+    /// Ends all sweeps, wherever they are.
+    pub fn end(&self) {
+        self.loops().clear();
+    }
+
+    fn loops(&self) -> MutexGuard<'_, BTreeMap<String, Loop>> {
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Loop {
+    fn start(registry: Arc<RegistryState>, setup: Arc<Setup>) -> Self {
+        let (setup, receiver) = watch::channel(setup);
+        let now = Arc::new(Notify::new());
+        let task = tokio::spawn(sweep_forever(Arc::clone(&registry), receiver, Arc::clone(&now)));
+        Self { registry, setup, now, task }
+    }
+
+    /// What was proved when, if it is to be proved as before.
+    fn proofs_by(target: &Target) -> impl Fn(&Self) -> Option<Arc<Proofs>> {
+        |running| {
+            let setup = running.setup.borrow();
+            let is_as_before = setup.target.evidence == target.evidence && setup.target.interval == target.interval;
+            is_as_before.then(|| Arc::clone(&setup.proofs))
+        }
+    }
+}
+
+async fn sweep_forever(registry: Arc<RegistryState>, mut setup: watch::Receiver<Arc<Setup>>, now: Arc<Notify>) {
+    let mut pace = Pace::default();
+    let mut outcome = None;
+    loop {
+        let current = Arc::clone(&setup.borrow_and_update());
+        let began = Instant::now();
+        let report = sweep_once(&registry, &current, &mut pace).await;
+        log_outcome(&report, outcome.replace(report.outcome));
+        registry.ended(report, SystemTime::now());
+
+        let jitter = 1.0 - JITTER + 2.0 * JITTER * fastrand::f64();
+        loop {
+            let interval = setup.borrow().target.interval;
+            tokio::select! {
+                () = sleep_until(began + interval.mul_f64(jitter)) => break,
+                () = now.notified() => break,
+                changed = setup.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
+
+/// One sweep in a task of its own: if it panics, that is a failed sweep, not the end of all.
+async fn sweep_once(registry: &Arc<RegistryState>, setup: &Arc<Setup>, pace: &mut Pace) -> Report {
+    let started_at = SystemTime::now();
+    let progress = Arc::new(Progress::default());
+    registry.began(started_at, Arc::clone(&progress));
+    let mut task = JoinSet::new();
+    task.spawn({
+        let (registry, setup) = (Arc::clone(registry), Arc::clone(setup));
+        async move {
+            let known = registry.known();
+            let job = Job {
+                target: &setup.target,
+                proofs: Arc::clone(&setup.proofs),
+                traffic: Arc::clone(&registry.traffic),
+                known: known.failures(),
+                progress,
+            };
+            sweep(Arc::clone(&setup.client), job).await
+        }
+    });
+    let spread = pace.begin(setup);
+    let ended = tokio::select! {
+        ended = task.join_next() => ended,
+        () = sleep(spread) => {
+            // There is more than last time: the rest goes as fast as it may.
+            setup.client.set_rate(setup.target.rate_limit);
+            task.join_next().await
+        }
+    };
+    match ended {
+        Some(Ok((report, changes))) => {
+            log_changes(&registry.name, &changes);
+            pace.learn(&report);
+            report
+        }
+        Some(Err(error)) => {
+            tracing::error!(registry = registry.name, %error, "a sweep failed; this is a defect of the probe");
+            given_up(
+                &setup.target,
+                registry.known().failures(),
+                started_at,
+                "the probe itself failed; its log says where",
+            )
+        }
+        None => given_up(&setup.target, registry.known().failures(), started_at, "the sweep was not begun"),
+    }
+}
+
+/// How fast a sweep goes, from how much the last one had to ask.
+#[derive(Default)]
+struct Pace {
+    requests: Option<u64>,
+}
+
+impl Pace {
+    /// Sets the client's rate for the sweep that begins, and tells how long it is to hold.
+    fn begin(&self, setup: &Setup) -> Duration {
+        let spread = match setup.target.spread {
+            Spread::Auto => setup.target.interval / 3,
+            Spread::Over(spread) => spread,
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let rate = self.requests.filter(|_| !spread.is_zero()).map(|requests| requests as f64 / spread.as_secs_f64());
+        setup.client.set_rate(rate.into_iter().chain(setup.target.rate_limit).reduce(f64::min));
+        spread
+    }
+
+    fn learn(&mut self, report: &Report) {
+        if report.catalog_accessible {
+            self.requests = Some(report.requests.max(1));
+        }
+    }
+}
+
+/// A line when a registry's sweeps begin to end otherwise than before, not one a sweep.
+fn log_outcome(report: &Report, before: Option<Outcome>) {
+    if before == Some(report.outcome) || (before.is_none() && report.outcome == Outcome::Complete) {
+        tracing::debug!(
+            registry = report.registry,
+            outcome = report.outcome.as_str(),
+            requests = report.requests,
+            "swept"
+        );
+        return;
+    }
+    match report.outcome {
+        Outcome::Complete => tracing::info!(registry = report.registry, "everything can be judged again"),
+        Outcome::Partial | Outcome::Failed => tracing::warn!(
+            registry = report.registry,
+            outcome = report.outcome.as_str(),
+            unverified = report.unverified.len(),
+            first = report.unverified.first().map(|entry| entry.detail.as_str()),
+            "not everything could be judged"
+        ),
+    }
+}

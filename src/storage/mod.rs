@@ -1,0 +1,33 @@
+//! A registry's storage tree, read without the registry: what is broken in it, and what a garbage collection would break.
+//!
+//! ```text
+//! Source (a disk) ─▶ read ─▶ Tree ─▶ judge ─────▶ findings ┐
+//!                             └────▶ collector ─▶ damage ───┴▶ RootReport ─▶ text, JSON, textfile
+//! ```
+//!
+//! A [`Tree`](tree::Tree) holds links and lengths, no bytes; what comes after the reading is pure.
+
+pub mod collector;
+mod content;
+mod disk;
+mod finding;
+mod judge;
+pub mod layout;
+mod locate;
+mod reach;
+pub mod read;
+mod removal;
+mod scan;
+mod source;
+mod text;
+mod textfile;
+pub mod tree;
+
+pub use content::Progress;
+pub use disk::Disk;
+pub use finding::{Class, Finding, Prediction, Removal, RemovalOutcome, RootReport, ScanReport};
+pub use locate::{LocateError, Location, locate};
+pub use scan::{ScanOptions, scan};
+pub use source::{Entry, EntryKind, Fault, Source};
+pub use text::write_text;
+pub use textfile::metrics;

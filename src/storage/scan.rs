@@ -1,0 +1,208 @@
+//! One scan of one registry's storage, from its bytes to its report.
+
+use std::collections::HashSet;
+
+use rayon::prelude::*;
+
+use super::collector::{Collector, collect, damage};
+use super::content::{self, Progress};
+use super::disk::Disk;
+use super::finding::{Finding, Prediction, RootReport};
+use super::judge::{Evidence, Judgement, judge};
+use super::locate::Location;
+use super::read::{parse_link, read};
+use super::removal::remove_orphan_layer_links;
+use super::source::{Fault, Source};
+use super::tree::{Tree, Unverified, display};
+
+/// Readings of a tree that changes meanwhile, until two agree.
+const READINGS: usize = 3;
+
+/// What to do with a registry's storage.
+#[derive(Clone, Debug, Default)]
+pub struct ScanOptions {
+    /// The collectors to predict.
+    pub collectors: Vec<Collector>,
+    /// Hash every blob.
+    pub content: bool,
+    /// Remove orphan layer links; `Some(true)`: only name them.
+    pub remove_orphan_layer_links: Option<bool>,
+}
+
+/// Scans a registry's storage. In a `pull_through` registry absence is normal: it is neither reported nor predicted as
+/// damage.
+pub fn scan(location: &Location, pull_through: bool, options: &ScanOptions, progress: &dyn Progress) -> RootReport {
+    let disk = match Disk::open(&location.v2) {
+        Ok(disk) => disk,
+        Err(error) => return RootReport::unreadable(location, &error),
+    };
+    let Reading { tree, mut findings, mut unverified } = read_and_judge(&disk);
+    if options.content {
+        let (wrong, more) = content::check(&disk, &tree, progress);
+        findings = add_to(findings, wrong);
+        unverified.extend(more);
+    }
+    if pull_through {
+        findings.retain(|finding| !finding.class.is_normal_in_a_cache());
+    }
+    let garbage_collection = options.collectors.par_iter().map(|it| predict(&tree, *it, pull_through)).collect();
+    let removals = options
+        .remove_orphan_layer_links
+        .map(|dry_run| if pull_through { Vec::new() } else { remove_orphan_layer_links(&disk, &tree, dry_run) });
+    unverified.sort();
+    unverified.dedup();
+    RootReport {
+        root: display(&location.root),
+        repositories: tree.repositories.len() as u64,
+        revisions: count_links(&tree, |repository| &repository.revisions),
+        layer_links: count_links(&tree, |repository| &repository.layers),
+        blobs: tree.blob_count() as u64,
+        findings,
+        garbage_collection,
+        unverified,
+        removals,
+    }
+}
+
+/// A tree, and what is wrong with it for sure.
+struct Reading {
+    tree: Tree,
+    findings: Vec<Finding>,
+    unverified: Vec<Unverified>,
+}
+
+/// Reads until what was found wrong is still so when it is looked at again: a push that lands while the tree is read
+/// can look like damage.
+fn read_and_judge(source: &dyn Source) -> Reading {
+    let mut readings = 0;
+    loop {
+        let tree = read(source);
+        let (judgements, noted) = judge(&tree);
+        let mut unverified = tree.unverified.clone();
+        unverified.extend(noted);
+        let (confirmed, passing): (Vec<Judgement>, Vec<Judgement>) =
+            judgements.into_par_iter().partition(|it| it.evidence.iter().all(|it| holds(source, it)));
+        readings += 1;
+        if !passing.is_empty() && readings < READINGS {
+            continue;
+        }
+        if !passing.is_empty() {
+            let path = passing.first().map(|it| it.finding.path.join(" > ")).unwrap_or_default();
+            let detail = format!(
+                "the storage changes while it is read: {} findings did not last, this one among them; scan again when \
+                 nobody pushes",
+                passing.len()
+            );
+            unverified.push(Unverified { path, detail });
+        }
+        return Reading { tree, findings: confirmed.into_iter().map(|it| it.finding).collect(), unverified };
+    }
+}
+
+fn holds(source: &dyn Source, evidence: &Evidence) -> bool {
+    match evidence {
+        Evidence::Absent(path) => matches!(source.size(path), Err(fault) if fault.is_absence()),
+        Evidence::Present(path) => !matches!(source.size(path), Err(Fault::Absent)),
+        Evidence::NoDigest(path) => source.read(path, 200).is_ok_and(|content| parse_link(&content).is_none()),
+        Evidence::Length(path, length) => source.size(path) == Ok(*length),
+    }
+}
+
+/// Adds findings about contents; an object that has one already keeps that one.
+fn add_to(mut findings: Vec<Finding>, more: Vec<Finding>) -> Vec<Finding> {
+    let key = |finding: &Finding| (finding.repository.clone(), finding.digest.clone());
+    let known: HashSet<_> = findings.iter().map(key).collect();
+    findings.extend(more.into_iter().filter(|finding| !known.contains(&key(finding))));
+    findings.sort_by(|a, b| (&a.repository, a.class, &a.digest).cmp(&(&b.repository, b.class, &b.digest)));
+    findings
+}
+
+fn predict(tree: &Tree, collector: Collector, pull_through: bool) -> Prediction {
+    let collection = collect(tree, collector);
+    Prediction {
+        collector,
+        deletes_blobs: collection.blobs.len() as u64,
+        frees_bytes: collection.frees_bytes(tree),
+        damage: if pull_through { Vec::new() } else { damage(tree, collector, &collection) },
+        aborts: collection.aborts,
+    }
+}
+
+fn count_links(tree: &Tree, links: impl Fn(&super::tree::Repository) -> &super::tree::Links) -> u64 {
+    let is_link = |link: &&super::tree::Link| link.target != super::tree::Target::Absent;
+    tree.repositories.iter().map(|repository| links(repository).entries.iter().filter(is_link).count() as u64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::layout;
+    use super::super::source::Entry;
+    use super::*;
+    use crate::oci::Digest;
+
+    /// A storage that does not list one folder for the first few times, as if it came while its parent was listed.
+    struct Late {
+        disk: Disk,
+        folder: String,
+        hidden: AtomicUsize,
+    }
+
+    impl Source for Late {
+        fn list(&self, folder: &Path) -> Result<Vec<Entry>, Fault> {
+            let mut entries = self.disk.list(folder)?;
+            let known = entries.len();
+            if self.hidden.load(Ordering::Relaxed) > 0 {
+                entries.retain(|entry| entry.name != *self.folder || !folder.ends_with("revisions/sha256"));
+                self.hidden.fetch_sub(known - entries.len(), Ordering::Relaxed);
+            }
+            Ok(entries)
+        }
+
+        fn read(&self, file: &Path, limit: usize) -> Result<Vec<u8>, Fault> {
+            self.disk.read(file, limit)
+        }
+
+        fn size(&self, file: &Path) -> Result<u64, Fault> {
+            self.disk.size(file)
+        }
+
+        fn open(&self, file: &Path) -> Result<Box<dyn Read>, Fault> {
+            Source::open(&self.disk, file)
+        }
+    }
+
+    fn write_manifest(v2: &Path, manifest: &str) -> Digest {
+        let digest = Digest::sha256(manifest.as_bytes());
+        let link = layout::revision_link(Path::new("app"), &digest);
+        for (path, content) in [(layout::data(&digest), manifest.to_string()), (link, digest.to_string())] {
+            let path = v2.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        digest
+    }
+
+    #[test]
+    fn what_came_while_it_was_read_is_no_finding() {
+        let place = tempfile::tempdir().unwrap();
+        let child = write_manifest(place.path(), r#"{"schemaVersion":2,"layers":[]}"#);
+        let index = format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{child}","size":31}}]}}"#);
+        write_manifest(place.path(), &index);
+        let read_late = |hidden| {
+            let disk = Disk::open(place.path()).unwrap();
+            let folder = child.to_string().replace("sha256:", "");
+            read_and_judge(&Late { disk, folder, hidden: AtomicUsize::new(hidden) })
+        };
+        for times in 0..READINGS {
+            let reading = read_late(times);
+            assert_eq!((reading.findings, reading.unverified), (vec![], vec![]), "{times}");
+        }
+        let restless = read_late(READINGS);
+        assert_eq!(restless.findings, []);
+        assert!(restless.unverified[0].detail.contains("changes while it is read"), "{:?}", restless.unverified);
+    }
+}

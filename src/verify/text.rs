@@ -1,0 +1,174 @@
+//! What was found, for people: a tree for each image, what is wrong in full, and one line for each image at the end.
+
+use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::HumanBytes;
+
+use super::advice::{after_failure, after_unverified};
+use super::{Evidence, ImageName, Look, Mark, Row, Tree};
+use crate::output::{self, Terminal, Verdict, fit};
+use crate::report::{Cause, Report};
+
+/// Columns behind the object: its length, the time that it took, what was found.
+const BEHIND: usize = " 1023.99 MiB".len() + " 9999ms".len() + "  DIGEST_MISMATCH".len();
+/// From this many columns on, digests are written in full.
+const WIDE: usize = 150;
+
+/// Writes what was found. With `drawn`, the tree has branches; without, its lines are plain.
+pub fn text(looks: &[Look], terminal: Terminal, drawn: bool, out: &mut dyn io::Write) -> io::Result<()> {
+    for look in looks {
+        for (name, tree) in &look.trees {
+            terminal.line(out, 0, &name.to_string())?;
+            for row in rows(tree, terminal, drawn) {
+                writeln!(out, "{row}")?;
+            }
+            for warning in &tree.warnings {
+                terminal.write(out, 0, (colour(AnsiColor::Yellow), "WARNING"), warning)?;
+            }
+            writeln!(out)?;
+        }
+    }
+    for look in looks {
+        write_findings(&look.report, terminal, out)?;
+    }
+    for look in looks {
+        for (name, tree) in &look.trees {
+            write_conclusion(name, tree, look, terminal, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// The lines of a tree.
+pub fn rows(tree: &Tree, terminal: Terminal, drawn: bool) -> Vec<String> {
+    tree.rows.iter().map(|row| line(row, terminal, drawn)).collect()
+}
+
+fn line(row: &Row, terminal: Terminal, drawn: bool) -> String {
+    let width = terminal.width.max(BEHIND + 20);
+    let guides = guides(&row.last, drawn);
+    let digest = row.digest.as_ref().map(ToString::to_string).unwrap_or_default();
+    let digest = match digest.split_once(':') {
+        Some((_, hex)) if width < WIDE => hex.chars().take(12).collect(),
+        _ => digest,
+    };
+    let label_width = width - BEHIND;
+    let what = fit(&format!("{guides}{} {digest}", row.label), label_width);
+    let size = row.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default();
+    let took = row.took.map(shown).unwrap_or_default();
+    let (style, mark) = shown_mark(row.mark);
+    let style = if terminal.colour { style } else { Style::new() };
+    format!("{what} {size:>11} {took:>6}  {style}{mark}{style:#}").trim_end().to_string()
+}
+
+fn guides(last: &[bool], drawn: bool) -> String {
+    let Some((own, above)) = last.split_last() else { return String::new() };
+    if !drawn {
+        return "  ".repeat(last.len());
+    }
+    let mut guides: String = above.iter().map(|is_last| if *is_last { "   " } else { "│  " }).collect();
+    guides.push_str(if *own { "└─ " } else { "├─ " });
+    guides
+}
+
+fn shown(took: Duration) -> String {
+    match took.as_millis() {
+        0 => "<1ms".to_string(),
+        millis @ 1..10_000 => format!("{millis}ms"),
+        _ => format!("{:.0}s", took.as_secs_f64()),
+    }
+}
+
+fn colour(colour: AnsiColor) -> Style {
+    colour.on_default().bold()
+}
+
+fn shown_mark(mark: Mark) -> (Style, String) {
+    match mark {
+        Mark::Waiting => (Style::new(), "...".to_string()),
+        Mark::Confirming => (colour(AnsiColor::Yellow), "asked again".to_string()),
+        Mark::Intact => (AnsiColor::Green.on_default(), "ok".to_string()),
+        Mark::Absent => (Style::new(), "absent, allowed".to_string()),
+        Mark::Unwanted => (Style::new(), "not asked for".to_string()),
+        Mark::Failed(reason) => (colour(AnsiColor::Red), reason.as_str().to_uppercase()),
+        Mark::Unverified(cause) => (colour(AnsiColor::Yellow), format!("? {cause}")),
+    }
+}
+
+fn write_findings(report: &Report, terminal: Terminal, out: &mut dyn io::Write) -> io::Result<()> {
+    for (n, failure) in report.failures.iter().enumerate() {
+        output::write_failure(failure, report, terminal, out)?;
+        let advice = after_failure(failure);
+        // Where several are to be mended alike, that is said once, below the last.
+        if report.failures.get(n + 1).is_none_or(|next| after_failure(next) != advice) {
+            terminal.line(out, 4, &format!("next: {advice}"))?;
+        }
+        writeln!(out)?;
+    }
+    for cause in Cause::ALL.into_iter().filter(|cause| report.unverified.iter().any(|entry| entry.cause == *cause)) {
+        output::write_unverified(cause, &report.unverified, terminal, out)?;
+        if let Some(advice) = after_unverified(cause) {
+            terminal.line(out, 4, &format!("next: {advice}"))?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn write_conclusion(
+    name: &ImageName,
+    tree: &Tree,
+    look: &Look,
+    terminal: Terminal,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let mut counted = HashSet::new();
+    let rows =
+        tree.rows.iter().filter(|row| row.mark != Mark::Unwanted && counted.insert((row.is_manifest, &row.digest)));
+    let rows: Vec<&Row> = rows.collect();
+    let objects = format!("{} object{}", rows.len(), if rows.len() == 1 { "" } else { "s" });
+    let of_all = |what: fn(&Mark) -> bool| rows.iter().filter(|row| what(&row.mark)).count();
+    let failed = of_all(|mark| matches!(mark, Mark::Failed(_)));
+    let unverified = of_all(|mark| matches!(mark, Mark::Unverified(_)));
+    let absent: Vec<String> = tree.absent_platforms.iter().map(|platform| format!("no {platform}")).collect();
+    let mut said = absent;
+    if failed > 0 {
+        said.push(format!("{failed} of {objects} failed"));
+    }
+    if unverified > 0 {
+        said.push(format!("{unverified} of {objects} could not be judged"));
+    }
+    let verdict = look.verdict(name);
+    if said.is_empty() {
+        said.push(if verdict == Verdict::Intact { format!("{objects}, {}", evidence(look)) } else { objects });
+    }
+    let said = said.join(", ");
+    let took = shown(Duration::from_secs_f64(look.report.duration_seconds));
+    let lead = verdict.as_str().to_uppercase();
+    terminal.write(out, 0, (output::style(verdict), &lead), &format!("{name}: {said}, in {took}"))
+}
+
+fn evidence(look: &Look) -> String {
+    match look.evidence {
+        Evidence::Head => "asked by HEAD alone".to_string(),
+        Evidence::Byte => "each read to its last byte".to_string(),
+        Evidence::Content => {
+            let Report { received_bytes, duration_seconds, .. } = look.report;
+            format!("every byte hashed ({}, {})", HumanBytes(received_bytes), rate(received_bytes, duration_seconds))
+        }
+    }
+}
+
+/// Bytes a second, for people.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate to look at"
+)]
+pub fn rate(bytes: u64, seconds: f64) -> String {
+    format!("{}/s", HumanBytes((bytes as f64 / seconds.max(0.001)) as u64))
+}

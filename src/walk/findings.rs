@@ -1,0 +1,354 @@
+//! What a walk brings home: its graph, read from the objects back to the images.
+
+use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
+
+use super::graph::{Finding, Graph, NodeId, NodeState, Reach, Root, RootId};
+use super::inquiry::Inquiry;
+use crate::judge::{Suspicion, Verdict};
+use crate::oci::{Image, Reference, Repository};
+use crate::proofs::Evidence;
+use crate::registry::Trouble;
+use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified};
+
+/// What a walk of one repository found.
+#[derive(Debug)]
+pub struct Walked {
+    /// Which.
+    pub repository: Repository,
+    /// True if the registry answered for the repository at all, whatever it said.
+    pub answered: bool,
+    /// Images that were walked.
+    pub images: u64,
+    /// Objects, by kind.
+    pub objects: ObjectCounts,
+    /// Confirmed suspicions, to be believed or not by what the rest of the sweep saw.
+    pub suspected: Vec<Suspected>,
+    /// What could not be judged.
+    pub unverified: Vec<Unverified>,
+    /// Failures known before that do not hold any more.
+    pub disproved: HashSet<FailureKey>,
+    /// How the registry answered.
+    pub tally: Tally,
+    /// A manifest and a blob that were served: neighbours to confirm others with.
+    pub witnesses: Vec<Inquiry>,
+}
+
+/// An object under a confirmed suspicion.
+#[derive(Clone, Debug)]
+pub struct Suspected {
+    /// The failure that it is, if it is believed.
+    pub failure: Failure,
+    /// What speaks against it.
+    pub suspicion: Suspicion,
+    /// Answers in a row that said so.
+    pub answers: u32,
+}
+
+impl Suspected {
+    /// What it is if it is not believed.
+    pub fn unverified(self, cause: Cause, why: &str) -> Unverified {
+        let Failure { repository, kind, images, detail, .. } = &self.failure;
+        Unverified {
+            repository: Some(repository.to_string()),
+            reference: match &self.failure.digest {
+                Some(digest) => digest.to_string(),
+                None => images.first().map(|image| image.reference.to_string()).unwrap_or_default(),
+            },
+            kind: Some(*kind),
+            cause,
+            images: images.clone(),
+            detail: format!("{detail}; not believed: {why}"),
+        }
+    }
+}
+
+/// How a registry answered: what single suspicions are held against.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Answers, and what stood in for them.
+    pub answers: u64,
+    /// Of those, the ones that raised a suspicion which a later answer contradicted.
+    pub contradicted: HashMap<Suspicion, u64>,
+    /// Objects that were served, by kind.
+    pub served: ObjectCounts,
+}
+
+impl Tally {
+    /// Counts a first question, with the exchanges that were needed until it was answered.
+    pub(super) fn count(&mut self, exchanges: u32, verdict: &Verdict) {
+        self.answers += u64::from(exchanges);
+        if exchanges > 1 && matches!(verdict, Verdict::Sound(_)) {
+            *self.contradicted.entry(Suspicion::ServerError).or_default() += u64::from(exchanges - 1);
+        }
+    }
+
+    /// Counts a confirmation.
+    pub(super) fn count_confirmation(&mut self, suspicion: Suspicion, answers: u32, exchanges: u32, verdict: &Verdict) {
+        self.answers += u64::from(exchanges);
+        if !matches!(verdict, Verdict::Suspect { .. }) {
+            *self.contradicted.entry(suspicion).or_default() += u64::from(answers);
+        }
+    }
+
+    /// Adds another walk's.
+    pub fn add(&mut self, other: &Self) {
+        self.answers += other.answers;
+        for (&suspicion, count) in &other.contradicted {
+            *self.contradicted.entry(suspicion).or_default() += count;
+        }
+        for kind in Kind::ALL {
+            *self.served.get_mut(kind) += other.served.get(kind);
+        }
+    }
+}
+
+/// What a walk knows beside its graph.
+pub(super) struct Context {
+    pub repository: Repository,
+    pub tally: Tally,
+    /// What of the tag list could not be read.
+    pub unread: Option<Trouble>,
+    /// Failures known before.
+    pub known: Vec<Failure>,
+}
+
+/// Reads the graph.
+pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
+    let Context { repository, mut tally, unread, known } = context;
+    let list_was_read = unread.is_none();
+    let reach = graph.reach();
+    let opaque = if known.is_empty() { HashMap::new() } else { opaque(graph, &reach) };
+    let mut reading = Reading {
+        graph,
+        reach,
+        opaque,
+        list_was_read,
+        repository,
+        suspected: Vec::new(),
+        suspected_keys: HashSet::new(),
+        unverified: Vec::new(),
+    };
+    reading.unverified.extend(unread.map(|trouble| Unverified {
+        repository: Some(reading.repository.to_string()),
+        reference: reading.repository.to_string(),
+        kind: None,
+        cause: trouble.cause,
+        images: Vec::new(),
+        detail: format!("its tag list could not be read to the end: {}", trouble.detail),
+    }));
+    (0..graph.roots.len()).for_each(|id| reading.root(id));
+    (0..graph.nodes.len()).for_each(|id| reading.node(id));
+    for node in &graph.nodes {
+        if matches!(node.state, NodeState::Sound(_)) {
+            *tally.served.get_mut(node.kind) += 1;
+        }
+    }
+    let disproved = known.iter().filter(|known| reading.disproves(known)).map(Failure::key).collect();
+    Walked {
+        answered: list_was_read && (graph.roots.is_empty() || graph.roots.iter().any(is_answered)),
+        images: graph.roots.iter().filter(|root| !root.gone).count() as u64,
+        objects: objects(graph),
+        disproved,
+        tally,
+        witnesses: witnesses(graph),
+        suspected: reading.suspected,
+        unverified: reading.unverified,
+        repository: reading.repository,
+    }
+}
+
+fn is_answered(root: &Root) -> bool {
+    !matches!(root.finding, Some(Finding::Unjudged { .. }))
+}
+
+/// Each digest once, as the first of what it is.
+fn objects(graph: &Graph) -> ObjectCounts {
+    let mut counts = ObjectCounts::default();
+    for node in &graph.nodes {
+        let counted_as_manifest = !node.is_manifest() && graph.find(&node.digest).any(|other| other.is_manifest());
+        if !counted_as_manifest && !matches!(node.state, NodeState::Permitted) {
+            *counts.get_mut(node.kind) += 1;
+        }
+    }
+    counts
+}
+
+fn witnesses(graph: &Graph) -> Vec<Inquiry> {
+    let sound = |is_manifest: bool| {
+        graph.nodes.iter().find(|node| {
+            node.is_manifest() == is_manifest && matches!(node.state, NodeState::Sound(_)) && node.size != Some(0)
+        })
+    };
+    let manifest = sound(true).map(|node| Inquiry::Manifest(node.digest.clone(), node.size));
+    let blob = sound(false).map(|node| Inquiry::Blob {
+        digest: node.digest.clone(),
+        size: node.size,
+        evidence: Evidence::LastByte,
+    });
+    manifest.into_iter().chain(blob).collect()
+}
+
+struct Reading<'a> {
+    graph: &'a Graph,
+    reach: Reach<'a>,
+    opaque: HashMap<RootId, Vec<NodeId>>,
+    list_was_read: bool,
+    repository: Repository,
+    suspected: Vec<Suspected>,
+    suspected_keys: HashSet<FailureKey>,
+    unverified: Vec<Unverified>,
+}
+
+impl Reading<'_> {
+    fn image(&self, root: RootId) -> Image {
+        Image { repository: self.repository.clone(), reference: self.graph.roots[root].reference.clone() }
+    }
+
+    fn root(&mut self, id: RootId) {
+        let root = &self.graph.roots[id];
+        let (Some(finding), false) = (&root.finding, root.gone) else { return };
+        let image = self.image(id);
+        match finding {
+            Finding::Suspect { suspicion, detail, answers, .. } => {
+                let failure = Failure {
+                    digest: match &root.reference {
+                        Reference::Digest(digest) => Some(digest.clone()),
+                        Reference::Tag(_) => None,
+                    },
+                    path: vec![image.to_string()],
+                    images: vec![image],
+                    ..self.failure(Kind::Manifest, *suspicion, detail)
+                };
+                self.add(Suspected { failure, suspicion: *suspicion, answers: *answers });
+            }
+            Finding::Unjudged { cause, detail } => self.unverified.push(Unverified {
+                repository: Some(self.repository.to_string()),
+                reference: root.reference.to_string(),
+                kind: Some(Kind::Manifest),
+                cause: *cause,
+                images: vec![image],
+                detail: detail.clone(),
+            }),
+        }
+    }
+
+    fn node(&mut self, id: NodeId) {
+        let node = &self.graph.nodes[id];
+        match &node.state {
+            NodeState::Permitted | NodeState::Waiting => {}
+            NodeState::Sound(None) => {}
+            NodeState::Sound(Some(length)) => {
+                // Two descriptors of one object cannot both be right.
+                if let Some(size) = node.parents.iter().filter_map(|&(_, size)| size).find(|size| size != length) {
+                    let detail = format!("the registry has {length} bytes, a descriptor says {size}");
+                    self.suspect(id, Suspicion::Size, &detail, 1, Some(*length));
+                }
+            }
+            NodeState::Found(Finding::Suspect { suspicion, detail, answers, .. }) => {
+                self.suspect(id, *suspicion, detail, *answers, None);
+            }
+            NodeState::Found(Finding::Unjudged { cause, detail }) => {
+                let (roots, _) = self.reach.of(id, None);
+                if !roots.is_empty() {
+                    self.unverified.push(Unverified {
+                        repository: Some(self.repository.to_string()),
+                        reference: node.digest.to_string(),
+                        kind: Some(node.kind),
+                        cause: *cause,
+                        images: roots.into_iter().map(|root| self.image(root)).collect(),
+                        detail: detail.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn suspect(&mut self, id: NodeId, suspicion: Suspicion, detail: &str, answers: u32, wrong_length: Option<u64>) {
+        let node = &self.graph.nodes[id];
+        let (roots, path) = self.reach.of(id, wrong_length);
+        let Some(&first) = roots.first() else { return };
+        let digests = path.into_iter().map(|id| self.graph.nodes[id].digest.to_string());
+        let failure = Failure {
+            digest: Some(node.digest.clone()),
+            media_type: node.media_type.as_deref().map(str::to_string),
+            platform: node.platform.as_deref().map(str::to_string),
+            attestation: node.attestation,
+            path: std::iter::once(self.image(first).to_string()).chain(digests).collect(),
+            images: roots.into_iter().map(|root| self.image(root)).collect(),
+            ..self.failure(node.kind, suspicion, detail)
+        };
+        self.add(Suspected { failure, suspicion, answers });
+    }
+
+    /// One digest that is a manifest and a blob is one object, and fails as the first.
+    fn add(&mut self, suspected: Suspected) {
+        if self.suspected_keys.insert(suspected.failure.key()) {
+            self.suspected.push(suspected);
+        }
+    }
+
+    fn failure(&self, kind: Kind, suspicion: Suspicion, detail: &str) -> Failure {
+        let now = SystemTime::now();
+        Failure {
+            repository: self.repository.clone(),
+            digest: None,
+            kind,
+            reason: suspicion.reason(),
+            media_type: None,
+            platform: None,
+            attestation: false,
+            images: Vec::new(),
+            path: Vec::new(),
+            detail: detail.to_string(),
+            first_seen: now,
+            last_seen: now,
+        }
+    }
+
+    /// True if a failure known before does not hold: the object was proved, or no image can need it any more.
+    fn disproves(&self, known: &Failure) -> bool {
+        if self.suspected_keys.contains(&known.key()) {
+            return false;
+        }
+        if let Some(digest) = &known.digest {
+            let mut found = self.graph.find(digest).peekable();
+            if found.peek().is_some()
+                && found.all(|node| matches!(node.state, NodeState::Sound(_) | NodeState::Permitted))
+            {
+                return true;
+            }
+        }
+        known.images.iter().all(|image| !self.may_need(image, known))
+    }
+
+    /// True if an image that needed a bad object may still do so, because something above the object could not be read.
+    fn may_need(&self, image: &Image, known: &Failure) -> bool {
+        let mut roots = self.graph.roots.iter().enumerate().filter(|(_, root)| root.reference == image.reference);
+        let Some((id, root)) = roots.next().filter(|(_, root)| !root.gone) else { return !self.list_was_read };
+        match (&root.finding, root.node) {
+            (Some(_), _) => true,
+            (None, None) => false,
+            (None, Some(_)) => self.opaque.get(&id).is_some_and(|unread| {
+                unread.iter().any(|&node| match self.graph.nodes[node].finding() {
+                    Some(Finding::Unjudged { .. }) => true,
+                    // Known to be bad itself: it still stands between the image and what was found below it.
+                    _ => known.path.contains(&self.graph.nodes[node].digest.to_string()),
+                })
+            }),
+        }
+    }
+}
+
+/// For each image, the manifests below it that could not be read.
+fn opaque(graph: &Graph, reach: &Reach<'_>) -> HashMap<RootId, Vec<NodeId>> {
+    let mut opaque: HashMap<RootId, Vec<NodeId>> = HashMap::new();
+    for (id, node) in graph.nodes.iter().enumerate() {
+        if node.is_manifest() && node.finding().is_some() {
+            for root in reach.of(id, None).0 {
+                opaque.entry(root).or_default().push(id);
+            }
+        }
+    }
+    opaque
+}

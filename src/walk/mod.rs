@@ -1,0 +1,473 @@
+//! The walk of one repository: its images, what they need, and what is wrong with that.
+//!
+//! A walk goes in rounds. It asks for everything that it knows of, learning of more from each manifest; it asks again for
+//! what looked bad; and it reads the tags again whose images look broken, since one may have been deleted or moved
+//! meanwhile, in which case its new content is walked.
+
+mod findings;
+mod graph;
+mod inquiry;
+mod observer;
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
+use tokio::time::Instant;
+
+pub use findings::{Suspected, Tally, Walked};
+pub use graph::wanted_children;
+pub use inquiry::Inquiry;
+pub use observer::{Observation, Observer};
+
+use crate::config::{Confirm, Filter};
+use crate::judge::{Suspicion, Verdict};
+use crate::oci::{Digest, Manifest, Platform, Reference, Repository, Tag};
+use crate::proofs::{Evidence, Proofs};
+use crate::registry::{List, ListEnd, Object, Registry, Trouble, may_pass};
+use crate::report::{Cause, Failure, Kind};
+use graph::{Finding, Graph, NodeId, NodeState, RootId};
+use inquiry::{Confirmation, Judged, confirm};
+
+/// Questions of one repository that are under way at once; how many requests are, the registry's gate decides.
+const UNDER_WAY: usize = 64;
+/// Suspicions of one repository that wait for their confirmation at once.
+const CONFIRMED_AT_ONCE: usize = 1024;
+/// Configs up to this length, in bytes, are read whole where somebody watches.
+const SHORT_CONFIG: u64 = 64 * 1024;
+/// Objects that are kept of one repository: some hundred bytes each.
+const OBJECTS_LIMIT: usize = 500_000;
+/// A tag that moves more often than this while its repository is walked is not judged.
+const MOVES: u32 = 3;
+
+/// What a walk looks at, and how closely.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// How a failure is confirmed.
+    pub confirm: Confirm,
+    /// Which tags.
+    pub tags: Filter,
+    /// Children that must exist; empty: all.
+    pub platforms: Vec<Platform>,
+    /// Which blobs are proved by their last byte.
+    pub proofs: Arc<Proofs>,
+    /// Who watches.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Which images of a repository are walked.
+#[derive(Clone, Debug, Default)]
+pub struct Roots {
+    /// Those that its tag list names.
+    pub listed: bool,
+    /// These, listed or not.
+    pub named: BTreeSet<Reference>,
+}
+
+/// What is walked: one repository, and what was known to be bad in it.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// Which.
+    pub repository: Repository,
+    /// Which of its images.
+    pub roots: Roots,
+    /// Failures known before, to be told if they are disproved.
+    pub known: Vec<Failure>,
+}
+
+/// Walks one repository. `on_judged` is called for each object that has been asked for.
+pub async fn walk<R: Registry>(
+    registry: Arc<R>,
+    assignment: Assignment,
+    scope: Arc<Scope>,
+    on_judged: impl Fn() + Send,
+) -> Walked {
+    let Assignment { repository, roots, known } = assignment;
+    let mut walk = Walk {
+        registry,
+        repository,
+        scope,
+        graph: Graph::default(),
+        queue: VecDeque::new(),
+        looked_again: HashSet::new(),
+        tally: Tally::default(),
+    };
+    let (references, end) = walk.references(&roots).await;
+    for reference in references {
+        walk.add_root(reference);
+    }
+    let mut moves = 0;
+    loop {
+        walk.ask_all(&on_judged).await;
+        if walk.confirm_suspicions().await || walk.look_again() {
+            continue;
+        }
+        if moves == MOVES {
+            walk.give_up_moving_tags();
+            break;
+        }
+        if !walk.read_tags_again(&roots).await {
+            break;
+        }
+        moves += 1;
+    }
+    let unread = match end {
+        ListEnd::Incomplete(trouble) => Some(trouble),
+        ListEnd::Complete | ListEnd::Absent => None,
+    };
+    let context = findings::Context { repository: walk.repository, tally: walk.tally, unread, known };
+    findings::collect(&walk.graph, context)
+}
+
+struct Walk<R> {
+    registry: Arc<R>,
+    repository: Repository,
+    scope: Arc<Scope>,
+    graph: Graph,
+    queue: VecDeque<Subject>,
+    /// What had no answer and was asked for once more.
+    looked_again: HashSet<Subject>,
+    tally: Tally,
+}
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Subject {
+    Root(RootId),
+    Node(NodeId),
+}
+
+impl<R: Registry> Walk<R> {
+    /// The references to walk, and how the reading of their list ended.
+    async fn references(&self, roots: &Roots) -> (BTreeSet<Reference>, ListEnd) {
+        let mut references = roots.named.clone();
+        if !roots.listed {
+            return (references, ListEnd::Complete);
+        }
+        let (tags, end) = self.listed_tags().await;
+        references.extend(tags.into_iter().map(Reference::Tag));
+        (references, end)
+    }
+
+    /// The tags that are listed and wanted. A name that no tag can have is reported as a list that makes no sense.
+    async fn listed_tags(&self) -> (BTreeSet<Tag>, ListEnd) {
+        let list = List::Tags(self.repository.clone());
+        let mut listing = self.registry.list(&list).await;
+        if listing.end == ListEnd::Absent {
+            // What was known of a repository is forgotten when it is gone: that is worth a second question.
+            tokio::time::sleep(self.scope.confirm.delay).await;
+            listing = self.registry.list(&list).await;
+        }
+        let mut illegal = None;
+        let mut tags = BTreeSet::new();
+        for name in listing.names.iter().filter(|name| self.scope.tags.admits(name)) {
+            match name.parse() {
+                Ok(tag) => drop(tags.insert(tag)),
+                Err(error) => illegal = Some(Trouble::new(Cause::Protocol, format!("the tag list holds {error}"))),
+            }
+        }
+        match illegal {
+            Some(trouble) if listing.end == ListEnd::Complete => (tags, ListEnd::Incomplete(trouble)),
+            _ => (tags, listing.end),
+        }
+    }
+
+    fn add_root(&mut self, reference: Reference) {
+        let root = self.graph.add_root(reference.clone());
+        match reference {
+            Reference::Tag(_) => self.queue.push_back(Subject::Root(root)),
+            Reference::Digest(digest) => self.resolved(root, digest),
+        }
+    }
+
+    fn resolved(&mut self, root: RootId, digest: Digest) {
+        if digest.algorithm().is_none() {
+            let detail = "the digest's algorithm is unknown".to_string();
+            self.graph.roots[root].finding = Some(Finding::Unjudged { cause: Cause::Protocol, detail });
+            return;
+        }
+        self.queue.extend(self.graph.resolve(root, digest).map(Subject::Node));
+    }
+
+    fn inquiry(&self, subject: Subject) -> Inquiry {
+        match subject {
+            Subject::Root(root) => Inquiry::Resolution(self.graph.roots[root].reference.clone()),
+            Subject::Node(id) => {
+                let node = &self.graph.nodes[id];
+                if node.is_manifest() {
+                    Inquiry::Manifest(node.digest.clone(), node.size)
+                } else {
+                    let wanted = self.scope.proofs.wanted(&self.repository, &node.digest, SystemTime::now());
+                    let is_short = node.size.is_some_and(|size| size <= SHORT_CONFIG);
+                    let evidence = match wanted {
+                        // Whoever watches learns its platform so, and all of it costs no more than its last byte.
+                        Evidence::LastByte
+                            if self.scope.observer.is_some() && node.kind == Kind::Config && is_short =>
+                        {
+                            Evidence::Content
+                        }
+                        wanted => wanted,
+                    };
+                    Inquiry::Blob { digest: node.digest.clone(), size: node.size, evidence }
+                }
+            }
+        }
+    }
+
+    /// Asks for everything in the queue, and for what that leads to: each level as soon as it is known.
+    async fn ask_all(&mut self, on_judged: &(impl Fn() + Send)) {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while under_way.len() < UNDER_WAY
+                && let Some(subject) = self.queue.pop_front()
+            {
+                let (registry, repository) = (Arc::clone(&self.registry), self.repository.clone());
+                let inquiry = self.inquiry(subject);
+                under_way.push(async move {
+                    let asked_at = Instant::now();
+                    let judged = inquiry.ask(&*registry, &repository, false).await;
+                    (subject, judged, asked_at.elapsed())
+                });
+            }
+            let Some((subject, judged, took)) = under_way.next().await else { return };
+            self.tell(subject, &judged.verdict, took);
+            if matches!(subject, Subject::Node(_)) {
+                on_judged();
+            }
+            let Judged { verdict, exchanges, evidence } = judged;
+            self.tally.count(exchanges, &verdict);
+            if matches!(verdict, Verdict::Sound(_))
+                && let Subject::Node(id) = subject
+            {
+                let digest = &self.graph.nodes[id].digest;
+                self.scope.proofs.proved(&self.repository, digest, evidence, SystemTime::now());
+            }
+            let answers = match verdict {
+                Verdict::Suspect { suspicion: Suspicion::ServerError, .. } => exchanges,
+                _ => 1,
+            };
+            self.take(subject, verdict, answers, false);
+        }
+    }
+
+    fn take(&mut self, subject: Subject, verdict: Verdict, answers: u32, confirmed: bool) {
+        let finding = match verdict {
+            Verdict::Sound(sound) => match subject {
+                Subject::Root(root) => {
+                    if let Some(digest) = sound.digest {
+                        self.resolved(root, digest);
+                    }
+                    return;
+                }
+                Subject::Node(id) => {
+                    let named = sound.manifest.as_deref().map_or(0, Manifest::descriptors);
+                    if self.graph.nodes.len() + named > OBJECTS_LIMIT {
+                        let detail = format!("the repository has more than {OBJECTS_LIMIT} objects");
+                        let finding = Finding::Unjudged { cause: Cause::Protocol, detail };
+                        self.graph.nodes[id].state = NodeState::Found(finding);
+                        return;
+                    }
+                    self.graph.nodes[id].state = NodeState::Sound(sound.length);
+                    if let Some(manifest) = sound.manifest {
+                        let found = self.graph.expand(id, &manifest, &self.scope.platforms);
+                        self.queue.extend(found.into_iter().map(Subject::Node));
+                        let node = &mut self.graph.nodes[id];
+                        node.media_type = node.media_type.take().or_else(|| manifest.media_type.map(Into::into));
+                    }
+                    return;
+                }
+            },
+            Verdict::Suspect { suspicion, detail } => Finding::Suspect { suspicion, detail, answers, confirmed },
+            Verdict::Unjudged { cause, detail } => Finding::Unjudged { cause, detail },
+        };
+        match subject {
+            Subject::Root(root) => self.graph.roots[root].finding = Some(finding),
+            Subject::Node(id) => self.graph.nodes[id].state = NodeState::Found(finding),
+        }
+    }
+
+    /// Asks again for what looks bad and has not been confirmed. True if that brought more to ask for.
+    async fn confirm_suspicions(&mut self) -> bool {
+        let mut open = Vec::new();
+        let roots = self.graph.roots.iter().enumerate().filter(|(_, root)| !root.gone);
+        let roots = roots.map(|(id, root)| (Subject::Root(id), root.finding.as_ref(), false));
+        let nodes = self.graph.nodes.iter().enumerate();
+        let nodes = nodes.map(|(id, node)| (Subject::Node(id), node.finding(), node.may_be_absent));
+        for (subject, finding, may_be_absent) in roots.chain(nodes) {
+            if let Some(&Finding::Suspect { suspicion, answers, confirmed: false, .. }) = finding {
+                open.push((subject, suspicion, answers, may_be_absent));
+            }
+        }
+        let walk = &*self;
+        let confirmations = stream::iter(open).map(|(subject, suspicion, answers, may_be_absent)| {
+            let (registry, repository) = (Arc::clone(&self.registry), self.repository.clone());
+            let (inquiry, wanted) = (self.inquiry(subject), self.scope.confirm);
+            async move {
+                // Nobody is told of what may be absent, so nothing is to be confirmed.
+                if may_be_absent && matches!(suspicion, Suspicion::Absent | Suspicion::AbsentUnsigned) {
+                    return (subject, suspicion, None);
+                }
+                let asked_at = Instant::now();
+                let confirmation = confirm(&*registry, &repository, inquiry, suspicion, answers, wanted).await;
+                walk.tell(subject, &confirmation.verdict, asked_at.elapsed());
+                (subject, suspicion, Some(confirmation))
+            }
+        });
+        let mut confirmations: Vec<_> = confirmations.buffer_unordered(CONFIRMED_AT_ONCE).collect().await;
+        confirmations.sort_unstable_by_key(|(subject, ..)| match *subject {
+            Subject::Root(id) => (0, id),
+            Subject::Node(id) => (1, id),
+        });
+        for (subject, suspicion, confirmation) in confirmations {
+            match (confirmation, subject) {
+                (None, Subject::Node(id)) => self.graph.nodes[id].state = NodeState::Permitted,
+                (None, Subject::Root(_)) => {}
+                (Some(Confirmation { verdict, answers, exchanges }), _) => {
+                    self.tally.count_confirmation(suspicion, answers, exchanges, &verdict);
+                    self.clear(subject);
+                    self.take(subject, verdict, answers, true);
+                }
+            }
+        }
+        !self.queue.is_empty()
+    }
+
+    fn tell(&self, subject: Subject, verdict: &Verdict, took: Duration) {
+        let Some(observer) = &self.scope.observer else { return };
+        let object = match subject {
+            Subject::Root(root) => Object::Manifest(self.graph.roots[root].reference.clone()),
+            Subject::Node(id) if self.graph.nodes[id].is_manifest() => {
+                Object::Manifest(Reference::Digest(self.graph.nodes[id].digest.clone()))
+            }
+            Subject::Node(id) => Object::Blob(self.graph.nodes[id].digest.clone()),
+        };
+        observer.observe(&Observation { repository: &self.repository, object: &object, verdict, took });
+    }
+
+    /// Takes up once more what had no answer although it was retried: by now the trouble may have passed. True if there is
+    /// anything.
+    fn look_again(&mut self) -> bool {
+        let passing =
+            |finding: Option<&Finding>| matches!(finding, Some(Finding::Unjudged { cause, .. }) if may_pass(*cause));
+        let roots =
+            self.graph.roots.iter().enumerate().filter(|(_, root)| !root.gone && passing(root.finding.as_ref()));
+        let nodes = self.graph.nodes.iter().enumerate().filter(|(_, node)| passing(node.finding()));
+        let open: Vec<Subject> =
+            roots.map(|(id, _)| Subject::Root(id)).chain(nodes.map(|(id, _)| Subject::Node(id))).collect();
+        self.queue.extend(open.into_iter().filter(|&subject| self.looked_again.insert(subject)));
+        !self.queue.is_empty()
+    }
+
+    fn clear(&mut self, subject: Subject) {
+        if let Subject::Root(root) = subject {
+            self.graph.roots[root].finding = None;
+        }
+    }
+
+    /// The tags whose images look broken and that were not read again since.
+    fn doubtful_tags(&self) -> Vec<RootId> {
+        let reach = self.graph.reach();
+        let mut doubtful: HashSet<RootId> = HashSet::new();
+        for (id, node) in self.graph.nodes.iter().enumerate() {
+            if node.finding().is_some_and(Finding::is_confirmed) {
+                doubtful.extend(reach.of(id, None).0);
+            }
+        }
+        let roots = self.graph.roots.iter().enumerate();
+        roots
+            .filter(|(id, root)| {
+                let itself = root.finding.as_ref().is_some_and(Finding::is_confirmed);
+                (itself || doubtful.contains(id))
+                    && !root.gone
+                    && !root.reread
+                    && matches!(root.reference, Reference::Tag(_))
+            })
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// Reads the tag list and the tags again whose images look broken. True if there is more to walk.
+    async fn read_tags_again(&mut self, roots: &Roots) -> bool {
+        let doubtful = self.doubtful_tags();
+        if doubtful.is_empty() {
+            return false;
+        }
+        let mut still_there = Vec::new();
+        let listed = if roots.listed { Some(self.listed_tags().await) } else { None };
+        for root in doubtful {
+            let reference = &self.graph.roots[root].reference;
+            match (&listed, reference) {
+                (Some((tags, end)), Reference::Tag(tag)) if !roots.named.contains(reference) && !tags.contains(tag) => {
+                    match end {
+                        ListEnd::Complete | ListEnd::Absent => self.graph.roots[root].gone = true,
+                        ListEnd::Incomplete(trouble) => {
+                            let detail =
+                                format!("found bad, but its tag list could not be read again: {}", trouble.detail);
+                            self.doubt(root, trouble.cause, detail);
+                        }
+                    }
+                }
+                _ => still_there.push(root),
+            }
+        }
+        let walk = &*self;
+        let rereads = stream::iter(still_there).map(|root| {
+            let (registry, repository) = (Arc::clone(&self.registry), self.repository.clone());
+            let inquiry = self.inquiry(Subject::Root(root));
+            // By GET: what stands in front of a registry may keep an old answer to HEAD.
+            async move {
+                let asked_at = Instant::now();
+                let judged = inquiry.ask(&*registry, &repository, true).await;
+                walk.tell(Subject::Root(root), &judged.verdict, asked_at.elapsed());
+                (root, judged)
+            }
+        });
+        let rereads: Vec<_> = rereads.buffer_unordered(UNDER_WAY).collect().await;
+        for (root, judged) in rereads {
+            self.tally.count(judged.exchanges, &judged.verdict);
+            self.reread(root, judged.verdict);
+        }
+        !self.queue.is_empty()
+            || self
+                .graph
+                .roots
+                .iter()
+                .any(|root| matches!(root.finding, Some(Finding::Suspect { confirmed: false, .. })))
+    }
+
+    fn reread(&mut self, root: RootId, verdict: Verdict) {
+        let known = self.graph.roots[root].node.map(|node| self.graph.nodes[node].digest.clone());
+        match verdict {
+            Verdict::Sound(sound) if known.is_some() && sound.digest == known => self.graph.roots[root].reread = true,
+            // Moved, or there again: what it points to now is what counts.
+            Verdict::Sound(sound) => {
+                if let Some(digest) = sound.digest {
+                    self.resolved(root, digest);
+                }
+            }
+            Verdict::Suspect { .. } if known.is_none() => self.graph.roots[root].reread = true,
+            Verdict::Suspect { suspicion, detail } => {
+                let root = &mut self.graph.roots[root];
+                root.node = None;
+                root.finding = Some(Finding::Suspect { suspicion, detail, answers: 1, confirmed: false });
+            }
+            Verdict::Unjudged { cause, detail } => {
+                self.doubt(root, cause, format!("found bad, but its tag could not be read again: {detail}"));
+            }
+        }
+    }
+
+    /// Nobody can say what the tag is: what it was found to need is not held against it.
+    fn doubt(&mut self, root: RootId, cause: Cause, detail: String) {
+        let root = &mut self.graph.roots[root];
+        root.node = None;
+        root.finding = Some(Finding::Unjudged { cause, detail });
+    }
+
+    fn give_up_moving_tags(&mut self) {
+        for root in self.doubtful_tags() {
+            self.doubt(root, Cause::Protocol, format!("the tag moved more than {MOVES} times while it was walked"));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Routes that make the service do something; refused unless the operator enabled them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
+use serde_json::json;
+
+use super::Web;
+use super::api::Refusal;
+
+/// What the web interface may ask of the running service.
+pub trait Control: Send + Sync {
+    /// Reads the configuration again and takes it up. The error says why it cannot be taken up; the old one then stays.
+    fn reload(&self) -> BoxFuture<'_, Result<(), String>>;
+
+    /// Starts a sweep of a registry now and returns at once.
+    fn sweep(&self, registry: &str) -> Result<(), SweepRefused>;
+}
+
+/// Why no sweep was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SweepRefused {
+    /// The configuration names no such registry.
+    #[error("no registry of this name is configured; GET /api/v1/registries lists them")]
+    UnknownRegistry,
+    /// One runs already.
+    #[error("a sweep of this registry is already running")]
+    AlreadySweeping,
+}
+
+/// The right to control the service: only a request to a service with lifecycle enabled has it.
+pub struct Lifecycle(Arc<dyn Control>);
+
+impl FromRequestParts<Web> for Lifecycle {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Refusal> {
+        // A browser that is logged in must not be made to reload or sweep by a form on somebody else's page.
+        if parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from other sites are refused"));
+        }
+        web.lifecycle.clone().map(Self).ok_or_else(|| {
+            Refusal::new(StatusCode::FORBIDDEN, "Lifecycle API is not enabled; start with --web.enable-lifecycle")
+        })
+    }
+}
+
+/// `POST /-/reload`: 200 once the new configuration is in use, 500 with the reason if it cannot be.
+pub async fn reload(lifecycle: Result<Lifecycle, Refusal>) -> Response {
+    match lifecycle {
+        Err(refusal) => refusal.into_text(),
+        Ok(Lifecycle(control)) => match control.reload().await {
+            Ok(()) => "configuration reloaded\n".into_response(),
+            Err(why) => {
+                let why = format!("failed to reload the configuration, the old one stays in use: {why}");
+                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_text()
+            }
+        },
+    }
+}
+
+/// `POST /api/v1/registries/{name}/sweep`: 202 if a sweep begins, 404 for an unknown name, 409 if one runs already.
+pub async fn sweep(Lifecycle(control): Lifecycle, Path(name): Path<String>) -> Result<Response, Refusal> {
+    control.sweep(&name).map_err(|refused| {
+        let status = match refused {
+            SweepRefused::UnknownRegistry => StatusCode::NOT_FOUND,
+            SweepRefused::AlreadySweeping => StatusCode::CONFLICT,
+        };
+        Refusal::new(status, refused.to_string())
+    })?;
+    Ok((StatusCode::ACCEPTED, Json(json!({"registry": name, "sweep": "started"}))).into_response())
+}

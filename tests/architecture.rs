@@ -1,0 +1,69 @@
+//! The directions in which the parts may know each other, read from the source.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each part may use of the crate; `demo` beside what is named, since it is a part of its own.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("oci", &[]),
+    ("report", &["oci"]),
+    ("config", &["oci"]),
+    ("registry", &["oci", "config", "report"]),
+    ("judge", &["oci", "registry", "report"]),
+    ("proofs", &["oci", "config"]),
+    ("progress", &[]),
+    ("walk", &["oci", "config", "registry", "judge", "proofs", "report"]),
+    ("sweep", &["oci", "config", "registry", "judge", "progress", "proofs", "report", "walk"]),
+    ("verify", &["oci", "config", "registry", "judge", "proofs", "report", "walk", "sweep", "output"]),
+    ("state", &["config", "progress", "registry", "report"]),
+    ("schedule", &["config", "progress", "registry", "proofs", "report", "state", "sweep"]),
+    ("metrics", &["oci", "registry", "report", "state"]),
+    ("output", &["oci", "report"]),
+    ("push", &["metrics"]),
+    ("textfile", &[]),
+    ("web", &["config", "metrics", "oci", "output", "report", "state"]),
+    ("storage", &["oci", "report"]),
+    ("demo", &["oci"]),
+];
+
+fn source_files(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            source_files(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The first segment behind every `crate::`, outside of tests.
+fn uses(source: &str) -> BTreeSet<String> {
+    let production = source.split("#[cfg(test)]").next().unwrap_or(source);
+    let code = production.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let segment = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    code.flat_map(|line| line.split("crate::").skip(1).map(segment).collect::<Vec<_>>())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+#[test]
+fn parts_know_only_what_lies_below_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    source_files(&root, &mut files);
+    let allowed: BTreeMap<_, BTreeSet<_>> =
+        ALLOWED.iter().map(|(part, uses)| (*part, uses.iter().copied().chain([*part]).collect())).collect();
+    let mut seen = BTreeSet::new();
+    for file in files {
+        let relative = file.strip_prefix(&root).unwrap();
+        let part = relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        let Some(allowed) = allowed.get(part) else { continue };
+        seen.insert(part.to_string());
+        for used in uses(&fs::read_to_string(&file).unwrap()) {
+            assert!(allowed.contains(used.as_str()), "{} may not use crate::{used}", relative.display());
+        }
+    }
+    assert_eq!(seen.len(), ALLOWED.len(), "a part that is named here is gone");
+}

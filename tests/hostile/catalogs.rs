@@ -1,0 +1,161 @@
+//! Lists that mislead: what is not the whole is never passed off as it.
+
+use registry_integrity_probe::demo::fault::{
+    Effect, answers, answers_json, at, cuts_body_after, drops_connection, ignores_last, links_absolutely,
+    links_to_itself, links_unquoted, links_with, lists_endlessly, loses_link, many_headers, pads_body_to,
+    refuses_pages_over, repeats_entries,
+};
+use registry_integrity_probe::demo::{Endpoint, Image, Registry};
+use registry_integrity_probe::report::{Cause, Outcome, Report};
+
+use super::{app, causes, reasons, registry_with};
+use crate::support::docker_registry::DockerRegistry;
+use crate::sweeping::Sweeping;
+
+fn small() -> Image {
+    Image::manifest().named("small").with_layers(1)
+}
+
+async fn many(repositories: usize) -> Registry {
+    let registry = Registry::start().await.unwrap();
+    for n in 0..repositories {
+        registry.push(&format!("r{n:05}:1"), &small());
+    }
+    registry
+}
+
+async fn with_catalog(registry: &Registry, effect: Effect) -> Report {
+    let fault = registry.fault(at(Endpoint::Catalog), effect);
+    let report = Sweeping::of(registry).sweep().await;
+    fault.lift();
+    report
+}
+
+#[tokio::test]
+async fn every_form_of_link_is_followed() {
+    let registry = many(1_100).await;
+    for (name, effect) in [
+        ("absolute", links_absolutely()),
+        ("unquoted", links_unquoted()),
+        ("of another host", links_with(|_, target| format!("<https://internal.example{target}>; rel=\"next\""))),
+        ("query alone", links_with(|_, target| format!("<{}>; rel=next", &target["/v2/_catalog".len()..]))),
+        ("repeated entries", repeats_entries()),
+        ("pages of at most 500", refuses_pages_over(500)),
+    ] {
+        let report = with_catalog(&registry, effect).await;
+        assert_eq!((report.repositories, report.outcome), (1_100, Outcome::Complete), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_read_to_its_end_fails_the_sweep_and_says_so() {
+    let registry = many(120).await;
+    for (name, effect, cause) in [
+        ("a link to itself", links_to_itself(), Cause::Protocol),
+        ("cut", cuts_body_after(40), Cause::Unreachable),
+        ("dropped", drops_connection(), Cause::Unreachable),
+        ("no list", answers_json("{}"), Cause::Protocol),
+        ("an array", answers_json("[]"), Cause::Protocol),
+        ("numbers", answers_json(r#"{"repositories":[1,2]}"#), Cause::Protocol),
+        ("a tag list", answers_json(r#"{"name":"x","tags":["1"]}"#), Cause::Protocol),
+        ("too many headers", many_headers(200), Cause::Protocol),
+        ("no catalog", answers(404), Cause::Protocol),
+        ("not for us", answers(403), Cause::Unauthorized),
+        ("too long", pads_body_to(17 * 1024 * 1024), Cause::Protocol),
+    ] {
+        let report = with_catalog(&registry, effect).await;
+        assert_eq!((report.outcome, report.catalog_accessible), (Outcome::Failed, false), "{name}");
+        assert_eq!(causes(&report), [cause], "{name}: {:#?}", report.unverified);
+        assert!(report.unverified[0].detail.len() < 600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_list_is_given_up() {
+    let registry = registry_with(&app()).await;
+    let only_one = regex::Regex::new("^1$").unwrap();
+    for (endpoint, effect) in [
+        (Endpoint::Tags, lists_endlessly()),
+        (Endpoint::Tags, links_with(|request, target| format!("<{target}&{}>; rel=\"next\"", request.query))),
+    ] {
+        let fault = registry.fault(at(endpoint).in_repository("app"), effect);
+        let report = Sweeping::of(&registry).with(|target| target.tags.include = vec![only_one.clone()]).sweep().await;
+        fault.lift();
+        assert_eq!(reasons(&report), []);
+        assert!(report.duration_seconds < 60.0, "{}", report.duration_seconds);
+    }
+}
+
+#[tokio::test]
+async fn pages_that_come_again_and_again_end_the_list_as_incomplete() {
+    let registry = many(1_100).await;
+    let report = with_catalog(&registry, ignores_last()).await;
+    assert_eq!(report.outcome, Outcome::Failed);
+    assert_eq!(causes(&report), [Cause::Protocol]);
+    assert_eq!(report.images.intact, 1_000, "what was read is checked all the same");
+}
+
+#[tokio::test]
+async fn empty_lists_are_empty_and_nothing_more() {
+    let registry = registry_with(&app()).await;
+    for list in [r#"{"repositories":[]}"#, r#"{"repositories":null}"#] {
+        let report = with_catalog(&registry, answers_json(list)).await;
+        assert_eq!((report.outcome, report.repositories), (Outcome::Complete, 0), "{list}");
+    }
+    registry.fault(at(Endpoint::Tags).in_repository("app"), answers_json(r#"{"name":"app","tags":null}"#));
+    let report = Sweeping::of(&registry).sweep().await;
+    assert_eq!((report.outcome, report.images.intact), (Outcome::Complete, 1));
+}
+
+#[tokio::test]
+async fn a_known_failure_survives_a_catalog_that_forgets_its_repository() {
+    let registry = registry_with(&app()).await;
+    registry.remove_blob("app", &app().layers().next().unwrap().digest);
+    let mut sweeping = Sweeping::of(&registry);
+    let before = sweeping.sweep().await.failures;
+    assert_eq!(before.len(), 1);
+    let cut = registry.fault(at(Endpoint::Catalog), answers_json(r#"{"repositories":["whole"]}"#));
+    let during = sweeping.sweep().await;
+    assert_eq!(during.failures.len(), 1, "the registry still serves the repository");
+    assert_ne!(during.outcome, Outcome::Complete, "the catalog is not everything");
+    cut.lift();
+    registry.delete_tag("app:1");
+    assert_eq!(reasons(&sweeping.sweep().await), []);
+}
+
+#[tokio::test]
+async fn names_that_nobody_may_use_are_said_and_not_asked_for() {
+    let registry = registry_with(&app()).await;
+    let names = r#"{"repositories":["app","a/0-_b","../../etc/passwd","Upper","a//b","","a b","\u0000","é","_catalog",
+        "a/tags/list","x?y","%2e%2e","a..b","whole"]}"#;
+    let report = with_catalog(&registry, answers_json(names)).await;
+    assert_eq!(reasons(&report), []);
+    assert_eq!(report.images.intact, 2);
+    assert!(causes(&report).iter().all(|&cause| cause == Cause::Protocol));
+    let asked: Vec<_> = registry.requests().into_iter().map(|request| request.path).collect();
+    assert!(asked.iter().all(|path| path.starts_with("/v2/") && !path.contains("..")), "{asked:#?}");
+}
+
+#[tokio::test]
+async fn a_lost_link_of_a_full_page_is_noticed() {
+    let registry = many(2_300).await;
+    let report = with_catalog(&registry, loses_link()).await;
+    assert_eq!((report.repositories, report.outcome), (2_300, Outcome::Complete));
+}
+
+/// distribution 2.x walks its directories in order, finds `a` by `a/_layers`, and so lists it behind `a/0x`; but what is
+/// asked for behind `a/0x` has to be greater than that, and `a` is not.
+#[tokio::test]
+async fn a_repository_that_distribution_loses_between_two_pages_is_found() {
+    let Some(registry) = DockerRegistry::start().await else { return };
+    registry.push("zz:1", &small()).await;
+    // A thousand names, of which `a/0999` is the last of the first page.
+    for n in 0..1_000 {
+        std::fs::create_dir_all(registry.repository(&format!("a/{n:04}/_layers"))).unwrap();
+    }
+    registry.push("a:1", &small()).await;
+    let report = Sweeping::over(&registry.url()).sweep().await;
+    assert_eq!(reasons(&report), []);
+    assert_eq!(report.repositories, 1_002);
+    assert_eq!(report.images.intact, 2, "{:?}", report.unverified);
+}

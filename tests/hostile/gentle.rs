@@ -1,0 +1,61 @@
+//! How much a sweep asks of a registry at once.
+
+use std::time::Duration;
+
+use registry_integrity_probe::demo::fault::{answers, at, delays, everything};
+use registry_integrity_probe::demo::{Endpoint, Image, Registry};
+use registry_integrity_probe::report::{Cause, Outcome};
+
+use super::{causes, reasons};
+use crate::sweeping::Sweeping;
+
+async fn busy(images: usize) -> Registry {
+    let registry = Registry::start().await.unwrap();
+    for n in 0..images {
+        registry.push(&format!("app:{n}"), &Image::manifest().named(&n.to_string()));
+    }
+    registry
+}
+
+#[tokio::test]
+async fn never_more_in_flight_than_concurrency_and_no_fewer_than_it_bears() {
+    for concurrency in [1, 3, 16] {
+        let registry = busy(60).await;
+        registry.fault(everything(), delays(Duration::from_millis(5)));
+        let report = Sweeping::of(&registry).with(|target| target.concurrency = concurrency).sweep().await;
+        assert_eq!(report.outcome, Outcome::Complete);
+        let most = registry.most_in_flight();
+        assert!(most <= concurrency, "{most} of {concurrency}");
+        assert!(most >= concurrency.min(8), "{most} of {concurrency}");
+    }
+}
+
+#[tokio::test]
+async fn rate_limit_holds_over_the_whole_sweep() {
+    let registry = busy(30).await;
+    let report = Sweeping::of(&registry).with(|target| target.rate_limit = Some(100.0)).sweep().await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred requests")]
+    let rate = registry.request_count() as f64 / report.duration_seconds;
+    assert!(rate <= 101.0, "{rate} a second");
+}
+
+#[tokio::test]
+async fn retry_after_holds_everything_back_and_is_bounded() {
+    let registry = busy(10).await;
+    registry.fault(at(Endpoint::Blob).times(1), answers(429).header("Retry-After", "2"));
+    let report = Sweeping::of(&registry).sweep().await;
+    assert_eq!((report.outcome, reasons(&report)), (Outcome::Complete, vec![]));
+    assert!((2.0..10.0).contains(&report.duration_seconds), "{}", report.duration_seconds);
+}
+
+#[tokio::test]
+async fn a_registry_that_throttles_everybody_is_not_hammered() {
+    let registry = busy(200).await;
+    registry.fault(at(Endpoint::Blob), answers(429));
+    let report = Sweeping::of(&registry).sweep().await;
+    assert_eq!(reasons(&report), []);
+    assert!(causes(&report).iter().all(|&cause| cause == Cause::RateLimited));
+    let to_blobs = registry.requests().iter().filter(|request| request.endpoint == Endpoint::Blob).count();
+    assert!(to_blobs < 600, "{to_blobs} requests for 600 blobs that are all refused");
+}

@@ -1,0 +1,192 @@
+//! The verdicts, answer by answer: what a registry may say of an object, and what that proves.
+
+use bytes::Bytes;
+use registry_integrity_probe::judge::{self, Sound, Surroundings, Suspicion, Verdict, believe};
+use registry_integrity_probe::oci::{Algorithm, Digest};
+use registry_integrity_probe::registry::{Answer, Body, ContentRange, Method, Trouble};
+use registry_integrity_probe::report::Cause;
+
+fn answer(method: Method, status: u16) -> Answer {
+    Answer {
+        method,
+        status,
+        error_code: None,
+        content_digest: None,
+        content_type: None,
+        content_length: None,
+        content_range: None,
+        body: Body::Unread,
+        exchanges: 1,
+    }
+}
+
+fn head(length: u64) -> Answer {
+    Answer { content_length: Some(length), ..answer(Method::Head, 200) }
+}
+
+fn range(first: u64, last: u64, total: Option<u64>, body: Body) -> Answer {
+    let content_range = Some(ContentRange { range: Some((first, last)), total });
+    Answer { content_range, body, ..answer(Method::Get, 206) }
+}
+
+fn whole(bytes: &'static [u8]) -> Answer {
+    Answer { body: Body::Whole(Bytes::from_static(bytes)), ..answer(Method::Get, 200) }
+}
+
+/// A verdict in one word: `sound`, a suspicion or a cause.
+fn word(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Sound(_) => "sound".to_string(),
+        Verdict::Suspect { suspicion, .. } => format!("{suspicion:?}"),
+        Verdict::Unjudged { cause, .. } => cause.to_string(),
+    }
+}
+
+#[test]
+fn a_blob_of_ten_bytes() {
+    let digest = Digest::sha256(b"0123456789");
+    let other = Digest::sha256(b"other").to_string();
+    let signed = |answer| Answer { content_digest: Some(digest.to_string()), ..answer };
+    let byte = || Body::Whole(Bytes::from_static(b"9"));
+    let unsatisfiable = |total| Answer {
+        content_range: Some(ContentRange { range: None, total: Some(total) }),
+        ..answer(Method::Get, 416)
+    };
+    let cases: Vec<(&str, Answer, &str)> = vec![
+        ("HEAD of the right length", head(10), "sound"),
+        ("HEAD of another length", signed(head(9)), "Size"),
+        ("HEAD of another length, from somebody", head(9), "SizeUnsigned"),
+        ("HEAD without a length", answer(Method::Head, 200), "protocol"),
+        ("the last byte", range(9, 9, Some(10), byte()), "sound"),
+        ("the last byte, of an object whose length is not told", range(9, 9, None, byte()), "sound"),
+        ("another total", signed(range(9, 9, Some(11), byte())), "Size"),
+        ("another range, which tells the right length", range(0, 0, Some(10), byte()), "sound"),
+        ("another range", range(0, 0, None, byte()), "protocol"),
+        (
+            "more than was asked for, the last byte included",
+            range(0, 9, Some(10), Body::Whole(Bytes::from_static(b"0123456789"))),
+            "sound",
+        ),
+        ("a promised byte that does not come", range(9, 9, Some(10), Body::Cut { received: 0 }), "Cut"),
+        ("an empty body for a promised byte", range(9, 9, Some(10), Body::Whole(Bytes::new())), "Cut"),
+        ("206 without Content-Range", answer(Method::Get, 206), "protocol"),
+        ("416 that tells a shorter object", signed(unsatisfiable(9)), "Size"),
+        ("416 that tells the right length", unsatisfiable(10), "protocol"),
+        ("416 that tells nothing", answer(Method::Get, 416), "protocol"),
+        ("the whole, unasked", whole(b"0123456789"), "sound"),
+        ("too little of it", signed(whole(b"012345678")), "Size"),
+        (
+            "nothing of it",
+            Answer { content_length: Some(10), body: Body::Cut { received: 0 }, ..answer(Method::Get, 200) },
+            "Cut",
+        ),
+        (
+            "too much to read, of the right length",
+            Answer { content_length: Some(10), body: Body::TooLong { limit: 5 }, ..answer(Method::Get, 200) },
+            "sound",
+        ),
+        (
+            "too much to read, of no told length",
+            Answer { body: Body::TooLong { limit: 5 }, ..answer(Method::Get, 200) },
+            "protocol",
+        ),
+        ("a digest that contradicts", Answer { content_digest: Some(other), ..head(10) }, "Digest"),
+        (
+            "a digest of another algorithm",
+            Answer { content_digest: Some(Digest::of(Algorithm::Sha512, b"").to_string()), ..head(10) },
+            "sound",
+        ),
+        (
+            "404 from the registry",
+            Answer { error_code: Some("BLOB_UNKNOWN".to_string()), ..answer(Method::Get, 404) },
+            "Absent",
+        ),
+        ("404 from somebody", answer(Method::Get, 404), "AbsentUnsigned"),
+        ("500", answer(Method::Head, 500), "ServerError"),
+        ("401", answer(Method::Head, 401), "unauthorized"),
+        ("403", answer(Method::Head, 403), "unauthorized"),
+        ("429", answer(Method::Head, 429), "rate_limited"),
+        ("a redirect that nobody followed", answer(Method::Head, 304), "protocol"),
+        ("410", answer(Method::Get, 410), "protocol"),
+    ];
+    for (what, answer, expected) in cases {
+        assert_eq!(word(&judge::blob(&digest, Some(10), &Ok(answer))), expected, "{what}");
+    }
+    let trouble = Err(Trouble::new(Cause::Timeout, "no answer"));
+    assert_eq!(word(&judge::blob(&digest, Some(10), &trouble)), "timeout");
+}
+
+#[test]
+fn an_empty_blob_needs_no_byte() {
+    let digest = Digest::sha256(b"");
+    for answer in [head(0), whole(b"")] {
+        assert_eq!(word(&judge::blob(&digest, Some(0), &Ok(answer))), "sound");
+    }
+}
+
+#[test]
+fn a_manifest() {
+    let bytes: &[u8] = br#"{"layers":[]}"#;
+    let digest = Digest::sha256(bytes);
+    let of = |size, answer| word(&judge::manifest(&digest, size, &Ok(answer)));
+    assert_eq!(of(Some(13), whole(br#"{"layers":[]}"#)), "sound");
+    assert_eq!(of(None, whole(br#"{"layers":[]}"#)), "sound");
+    let signed = |answer| Answer { content_digest: Some(digest.to_string()), ..answer };
+    assert_eq!(of(Some(12), signed(whole(br#"{"layers":[]}"#))), "Size");
+    assert_eq!(of(Some(12), whole(br#"{"layers":[]}"#)), "SizeUnsigned", "somebody may have put a page in its place");
+    assert_eq!(of(None, signed(whole(br#"{"layers":{}}"#))), "Digest");
+    assert_eq!(of(None, signed(whole(b""))), "Digest");
+    assert_eq!(of(None, whole(b"<html>log in</html>")), "DigestUnsigned");
+    assert_eq!(of(None, Answer { body: Body::Cut { received: 3 }, ..answer(Method::Get, 200) }), "Cut");
+    assert_eq!(of(None, Answer { body: Body::TooLong { limit: 3 }, ..answer(Method::Get, 200) }), "protocol");
+    let contradicting = Answer { content_digest: Some(Digest::sha256(b"x").to_string()), ..whole(br#"{"layers":[]}"#) };
+    assert_eq!(of(None, contradicting), "Digest");
+
+    let no_manifest = br#"{"errors":[]}"#;
+    let malformed = |answer| word(&judge::manifest(&Digest::sha256(no_manifest), None, &Ok(answer)));
+    let its_digest = Some(Digest::sha256(no_manifest).to_string());
+    assert_eq!(malformed(Answer { content_digest: its_digest, ..whole(no_manifest) }), "Malformed");
+    assert_eq!(malformed(whole(no_manifest)), "MalformedUnsigned");
+    let schema_one = br#"{"schemaVersion":1,"fsLayers":[]}"#;
+    assert_eq!(of(None, whole(schema_one)), "protocol", "its digest does not cover its signatures");
+}
+
+#[test]
+fn a_tag() {
+    let digest = Digest::sha256(b"x");
+    let named = Answer { content_digest: Some(digest.to_string()), ..head(1) };
+    let resolves_to = |answer| match judge::resolution(None, &Ok(answer)) {
+        Verdict::Sound(Sound { digest, .. }) => digest,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(resolves_to(named), Some(digest.clone()));
+    assert_eq!(resolves_to(head(1)), None);
+    assert_eq!(resolves_to(whole(br#"{"layers":[]}"#)), Some(Digest::sha256(br#"{"layers":[]}"#)));
+    let rubbish = Answer { content_digest: Some("rubbish".to_string()), ..head(1) };
+    assert_eq!(word(&judge::resolution(None, &Ok(rubbish))), "protocol");
+}
+
+#[test]
+fn a_single_server_error_is_the_object_s_and_many_are_the_registry_s() {
+    let among = |served, suspected| {
+        let surroundings = Surroundings { served, suspected, answers: 10_000, contradicted: 0 };
+        believe(Suspicion::ServerError, 4, &surroundings).is_ok()
+    };
+    assert!(among(1, 1), "one alone");
+    assert!(!among(0, 1), "but beside something that is served");
+    assert!(!among(10, 2));
+    assert!(among(18, 2), "one in ten");
+    assert!(!among(17, 2));
+}
+
+#[test]
+fn what_comes_at_random_is_not_believed() {
+    let with = |contradicted, answers| {
+        let surroundings = Surroundings { served: 2_000, suspected: 1, answers: 10_000, contradicted };
+        believe(Suspicion::Absent, answers, &surroundings).is_ok()
+    };
+    assert!(with(0, 4));
+    assert!(with(5, 4), "a passing 404 or two say nothing against one that stays");
+    assert!(!with(2_000, 4), "where a fifth of all answers is wrong, four in a row are an accident");
+    assert!(with(2_000, 12));
+}

@@ -1,0 +1,57 @@
+//! Sweeps of an in-process registry, one after the other, with what is known carried over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use registry_integrity_probe::config::{ByteEvidence, Confirm, Target};
+use registry_integrity_probe::demo::Registry;
+use registry_integrity_probe::proofs::Proofs;
+use registry_integrity_probe::registry::{HttpRegistry, Traffic};
+use registry_integrity_probe::report::{Changes, Failure, Report};
+use registry_integrity_probe::sweep::{Job, sweep};
+
+/// A series of sweeps of one registry.
+pub struct Sweeping {
+    target: Target,
+    known: Vec<Failure>,
+    /// What the last sweep changed.
+    pub changes: Changes,
+}
+
+impl Sweeping {
+    /// With the default settings, but a confirmation that does not wait long.
+    pub fn of(registry: &Registry) -> Self {
+        Self::over(&registry.url())
+    }
+
+    /// The same of whatever serves this URL.
+    pub fn over(url: &str) -> Self {
+        let mut target = Target::with_defaults(url.parse().unwrap());
+        target.confirm = Confirm { attempts: 2, delay: Duration::from_millis(10) };
+        target.evidence.byte = ByteEvidence::Within(Duration::ZERO);
+        Self { target, known: Vec::new(), changes: Changes::default() }
+    }
+
+    /// Changes the settings.
+    pub fn with(mut self, change: impl FnOnce(&mut Target)) -> Self {
+        change(&mut self.target);
+        self
+    }
+
+    /// Sweeps once more.
+    pub async fn sweep(&mut self) -> Report {
+        let traffic = Arc::new(Traffic::default());
+        let client = Arc::new(HttpRegistry::new(&self.target, Arc::clone(&traffic)).unwrap());
+        let job = Job {
+            target: &self.target,
+            proofs: Arc::new(Proofs::one_shot(&self.target.evidence)),
+            traffic,
+            known: &self.known,
+            progress: Arc::default(),
+        };
+        let (report, changes) = sweep(client, job).await;
+        self.known.clone_from(&report.failures);
+        self.changes = changes;
+        report
+    }
+}
