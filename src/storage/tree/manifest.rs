@@ -50,7 +50,7 @@ pub struct Edge {
     pub role: Role,
     /// Its length, as the manifest says.
     pub size: Option<u64>,
-    /// The number of its platform in [`Tree::platforms`].
+    /// The number of its platform in [`Tree::platforms`](super::Tree::platforms).
     pub platform: Option<u16>,
     /// True if it can be had from elsewhere, so that its absence is normal.
     pub may_be_absent: bool,
