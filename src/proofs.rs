@@ -1,12 +1,16 @@
 //! When each blob was proved by its bytes, so that it is proved again in time and not everything at once.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use rustc_hash::FxBuildHasher;
+use sha2::Digest as _;
 
 use crate::config::{self, ByteEvidence};
 use crate::oci::{Digest, Repository};
+use crate::report::Coverage;
 
 /// How a blob is proved, from the least to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,40 +32,52 @@ pub enum Evidence {
 pub struct Proofs {
     byte: Rhythm,
     content: Rhythm,
-    /// Between two sweeps; `None`: there is no next one.
+    /// Between two sweeps; `None`: there is no next one, and nothing is remembered.
     interval: Option<Duration>,
-    /// When this began to remember, as Unix time in seconds.
+    /// As when a blob counts for its content that was never hashed, as Unix time in seconds.
     since: u32,
+    times: Arc<Mutex<Times>>,
+    /// Blobs that were found whole in the sweep that runs or ran last, by what holds of them.
+    held: [AtomicU64; 3],
 }
 
 /// How often one kind of proof is wanted.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rhythm {
     Never,
     InEverySweep,
-    Within(Duration, Times),
+    Within(Duration),
 }
 
-/// Unix time in seconds by hash of repository and digest: a few bytes a blob, whatever the names.
-type Times = Mutex<HashMap<u64, u32, BuildHasherDefault<DefaultHasher>>>;
+/// By hash of repository and digest: a few bytes a blob, whatever the names.
+type Times = HashMap<u64, Proved, FxBuildHasher>;
+
+/// When a blob was last proved, as Unix time in seconds; 0: never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proved {
+    /// By its last byte, or more.
+    pub byte: u32,
+    /// By all of it.
+    pub content: u32,
+}
 
 impl Rhythm {
     fn of(period: Option<Duration>) -> Self {
         match period {
             None => Self::Never,
             Some(Duration::ZERO) => Self::InEverySweep,
-            Some(period) => Self::Within(period, Times::default()),
+            Some(period) => Self::Within(period),
         }
     }
 
-    /// `first`: as when a blob counts that was never proved; `None`: it is due.
-    fn is_due(&self, key: u64, first: Option<u32>, interval: Duration, now: u32) -> bool {
-        let (period, times) = match self {
+    /// `proved_at`: the last time, or as when a blob counts that was never proved; `None`: it is due.
+    fn is_due(self, key: u64, proved_at: Option<u32>, interval: Duration, now: u32) -> bool {
+        let period = match self {
             Self::Never => return false,
             Self::InEverySweep => return true,
-            Self::Within(period, times) => (period, times),
+            Self::Within(period) => period,
         };
-        let Some(proved_at) = lock(times).get(&key).copied().or(first) else { return true };
+        let Some(proved_at) = proved_at else { return true };
         // A sweep may come up to an interval before the moment, the next one up to an interval after it.
         let (period, interval) = (period.saturating_sub(interval).as_secs(), interval.as_secs());
         if period <= interval {
@@ -72,22 +88,23 @@ impl Rhythm {
         rounds * period + offset <= u64::from(now) + interval
     }
 
-    fn proved(&self, key: u64, now: u32) {
-        if let Self::Within(_, times) = self {
-            lock(times).insert(key, now);
+    /// True if a proof of that time still holds.
+    fn holds(self, proved_at: u32, now: u32) -> bool {
+        match self {
+            Self::Never | Self::InEverySweep => false,
+            Self::Within(period) => proved_at > 0 && u64::from(now.saturating_sub(proved_at)) <= period.as_secs(),
         }
     }
 
-    fn forget_unasked(&self, interval: Duration, now: u32) {
-        if let Self::Within(period, times) = self {
-            let oldest = u64::from(now).saturating_sub(2 * (*period + interval).as_secs());
-            lock(times).retain(|_, proved_at| u64::from(*proved_at) >= oldest);
-        }
+    /// True if nothing asked for such a proof for two periods.
+    fn is_over(self, proved_at: u32, interval: Duration, now: u32) -> bool {
+        let period = match self {
+            Self::Never => return true,
+            Self::InEverySweep => Duration::ZERO,
+            Self::Within(period) => period,
+        };
+        u64::from(proved_at) < u64::from(now).saturating_sub(2 * (period + interval).as_secs())
     }
-}
-
-fn lock(times: &Times) -> MutexGuard<'_, HashMap<u64, u32, BuildHasherDefault<DefaultHasher>>> {
-    times.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Proofs {
@@ -98,6 +115,8 @@ impl Proofs {
             content: Rhythm::of(wanted.content),
             interval: Some(interval),
             since: seconds(now),
+            times: Arc::default(),
+            held: Default::default(),
         }
     }
 
@@ -110,16 +129,49 @@ impl Proofs {
             content: in_every_sweep(wanted.content.filter(Duration::is_zero)),
             interval: None,
             since: 0,
+            times: Arc::default(),
+            held: Default::default(),
         }
+    }
+
+    /// The same past under other settings. A sweep that still runs under the old ones adds to it.
+    pub fn under(&self, wanted: &config::Evidence, interval: Duration) -> Self {
+        Self {
+            byte: Rhythm::of(byte_period(wanted)),
+            content: Rhythm::of(wanted.content),
+            interval: Some(interval),
+            since: self.since,
+            times: Arc::clone(&self.times),
+            held: Default::default(),
+        }
+    }
+
+    /// With a past that was kept elsewhere, which began at `since`.
+    pub fn with_past(self, since: SystemTime, past: impl IntoIterator<Item = (u64, Proved)>) -> Self {
+        self.times().extend(past);
+        Self { since: self.since.min(seconds(since)), ..self }
+    }
+
+    /// Since when the past reaches back.
+    pub fn since(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(self.since))
+    }
+
+    /// Blobs that were proved by their bytes at this time or later: what is to be kept elsewhere.
+    pub fn proved_since(&self, time: SystemTime) -> Vec<(u64, Proved)> {
+        let time = seconds(time);
+        self.times().iter().filter(|(_, it)| it.byte.max(it.content) >= time).map(|(key, it)| (*key, *it)).collect()
     }
 
     /// How the blob is to be proved in a sweep that runs `now`.
     pub fn wanted(&self, repository: &Repository, digest: &Digest, now: SystemTime) -> Evidence {
         let (key, now) = (key(repository, digest), seconds(now));
         let interval = self.interval.unwrap_or_default();
+        let proved = self.times().get(&key).copied().unwrap_or_default();
+        let at = |time: u32| Some(time).filter(|&time| time > 0);
         match () {
-            () if self.content.is_due(key, Some(self.since), interval, now) => Evidence::Content,
-            () if self.byte.is_due(key, None, interval, now) => Evidence::LastByte,
+            () if self.content.is_due(key, at(proved.content).or(Some(self.since)), interval, now) => Evidence::Content,
+            () if self.byte.is_due(key, at(proved.byte), interval, now) => Evidence::LastByte,
             () => Evidence::Head,
         }
     }
@@ -127,19 +179,45 @@ impl Proofs {
     /// Notes how the blob was proved.
     pub fn proved(&self, repository: &Repository, digest: &Digest, evidence: Evidence, now: SystemTime) {
         let (key, now) = (key(repository, digest), seconds(now));
+        let mut times = self.times();
+        let mut proved = times.get(&key).copied().unwrap_or_default();
         if evidence >= Evidence::LastByte {
-            self.byte.proved(key, now);
+            proved.byte = now;
+            proved.content = if evidence == Evidence::Content { now } else { proved.content };
+            if self.interval.is_some() {
+                times.insert(key, proved);
+            }
         }
-        if evidence >= Evidence::Content {
-            self.content.proved(key, now);
-        }
+        drop(times);
+        let held = match () {
+            () if evidence == Evidence::Content || self.content.holds(proved.content, now) => Evidence::Content,
+            () if evidence == Evidence::LastByte || self.byte.holds(proved.byte, now) => Evidence::LastByte,
+            () => Evidence::Head,
+        };
+        self.held[held as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a sweep begins, whose blobs are counted afresh.
+    pub fn begin(&self) {
+        self.held.iter().for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+
+    /// How the blobs are proved that the sweep found whole which runs or ran last.
+    pub fn coverage(&self) -> Coverage {
+        let [head, byte, content] = [0, 1, 2].map(|index| self.held[index].load(Ordering::Relaxed));
+        Coverage { head, byte, content }
     }
 
     /// Forgets blobs that were not proved for two periods: nothing asks for them any more.
     pub fn forget_unasked(&self, now: SystemTime) {
-        let interval = self.interval.unwrap_or_default();
-        self.byte.forget_unasked(interval, seconds(now));
-        self.content.forget_unasked(interval, seconds(now));
+        let (interval, now) = (self.interval.unwrap_or_default(), seconds(now));
+        self.times().retain(|_, it| {
+            !self.byte.is_over(it.byte, interval, now) || !self.content.is_over(it.content, interval, now)
+        });
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,8 +228,12 @@ fn byte_period(wanted: &config::Evidence) -> Option<Duration> {
     }
 }
 
+/// The same in every version of this program, since what is kept refers to it. Nobody can make two blobs share a key, of
+/// which one would then count as proved by the other's bytes.
 fn key(repository: &Repository, digest: &Digest) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::new().hash_one((repository, digest))
+    let hash =
+        sha2::Sha256::new().chain_update(repository.as_bytes()).chain_update([0]).chain_update(digest.as_bytes());
+    hash.finalize().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 fn seconds(time: SystemTime) -> u32 {
@@ -233,5 +315,44 @@ mod tests {
         );
         assert_eq!(evidence(&Proofs::one_shot(&wanted(ByteEvidence::Within(DAY), Some(DAY)))), Evidence::LastByte);
         assert_eq!(evidence(&Proofs::one_shot(&wanted(off, Some(Duration::ZERO)))), Evidence::Content);
+    }
+
+    #[test]
+    fn the_past_goes_on_under_other_settings_and_in_another_process() {
+        let (repository, digest) = ("a".parse().unwrap(), Digest::sha256(b""));
+        let daily = wanted(ByteEvidence::Within(DAY), None);
+        let proofs = Proofs::recurring(&daily, QUARTER, start());
+        proofs.proved(&repository, &digest, Evidence::LastByte, start());
+        let later = start() + QUARTER;
+        let changed = proofs.under(&wanted(ByteEvidence::Within(3 * DAY), None), QUARTER);
+        let kept = proofs.proved_since(start());
+        assert_eq!(kept.len(), 1);
+        assert!(proofs.proved_since(later).is_empty());
+        let elsewhere = Proofs::recurring(&daily, QUARTER, later).with_past(proofs.since(), kept);
+        assert_eq!(elsewhere.since(), start());
+        for proofs in [changed, elsewhere] {
+            assert_eq!(proofs.wanted(&repository, &digest, later), Evidence::Head);
+        }
+        assert_eq!(Proofs::recurring(&daily, QUARTER, later).wanted(&repository, &digest, later), Evidence::LastByte);
+    }
+
+    #[test]
+    fn a_blob_counts_as_what_holds_of_it_that_proves_most() {
+        let repository: Repository = "a".parse().unwrap();
+        let proofs = Proofs::recurring(&wanted(ByteEvidence::Within(DAY), Some(2 * DAY)), QUARTER, start());
+        let sweep = |all: [(&[u8], Evidence); 3], now| {
+            proofs.begin();
+            for (name, evidence) in all {
+                proofs.proved(&repository, &Digest::sha256(name), evidence, now);
+            }
+            proofs.coverage()
+        };
+        let (head, byte, content) = (Evidence::Head, Evidence::LastByte, Evidence::Content);
+        let first = sweep([(b"x", content), (b"y", byte), (b"z", head)], start());
+        assert_eq!(first, Coverage { head: 1, byte: 1, content: 1 });
+        let all = |evidence| [(&b"x"[..], evidence), (b"y", evidence), (b"z", evidence)];
+        assert_eq!(sweep(all(head), start() + DAY), Coverage { head: 1, byte: 1, content: 1 });
+        assert_eq!(sweep(all(head), start() + 2 * DAY), Coverage { head: 2, byte: 0, content: 1 });
+        assert_eq!(sweep(all(byte), start() + 3 * DAY), Coverage { head: 0, byte: 3, content: 0 });
     }
 }

@@ -83,12 +83,8 @@ impl Schedule {
         for registry in self.state.registries() {
             let Some(target) = config.registries.iter().find(|target| target.name == registry.name) else { continue };
             let running = before.remove(&registry.name).filter(|running| Arc::ptr_eq(&running.registry, &registry));
-            let proofs = running
-                .as_ref()
-                .and_then(Loop::proofs_by(target))
-                .unwrap_or_else(|| Arc::new(Proofs::recurring(&target.evidence, target.interval, SystemTime::now())));
             let client = Arc::new(HttpRegistry::new(target, Arc::clone(&registry.traffic))?);
-            let setup = Arc::new(Setup { target: target.clone(), client, proofs });
+            let setup = Arc::new(Setup { target: target.clone(), client, proofs: registry.proofs() });
             let entry = match running {
                 Some(running) => {
                     running.setup.send_replace(setup);
@@ -133,15 +129,6 @@ impl Loop {
         let task = tokio::spawn(sweep_forever(Arc::clone(&registry), receiver, Arc::clone(&now)));
         Self { registry, setup, now, task }
     }
-
-    /// What was proved when, if it is to be proved as before.
-    fn proofs_by(target: &Target) -> impl Fn(&Self) -> Option<Arc<Proofs>> {
-        |running| {
-            let setup = running.setup.borrow();
-            let is_as_before = setup.target.evidence == target.evidence && setup.target.interval == target.interval;
-            is_as_before.then(|| Arc::clone(&setup.proofs))
-        }
-    }
 }
 
 async fn sweep_forever(registry: Arc<RegistryState>, mut setup: watch::Receiver<Arc<Setup>>, now: Arc<Notify>) {
@@ -179,6 +166,7 @@ async fn sweep_once(registry: &Arc<RegistryState>, setup: &Arc<Setup>, pace: &mu
             let job = Job {
                 target: &setup.target,
                 proofs: Arc::clone(&setup.proofs),
+                manifests: Arc::clone(&registry.manifests),
                 traffic: Arc::clone(&registry.traffic),
                 known: known.failures(),
                 progress,

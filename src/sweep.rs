@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::config::{ImageSelector, Mode, Target};
 use crate::judge::{Surroundings, Suspicion, Verdict, believe};
+use crate::manifests::Manifests;
 use crate::oci::{Image, Reference, Repository};
 use crate::progress::Progress;
 use crate::proofs::Proofs;
@@ -29,6 +30,8 @@ pub struct Job<'a> {
     pub target: &'a Target,
     /// Which blobs were proved when.
     pub proofs: Arc<Proofs>,
+    /// Where the manifests go that are hashed.
+    pub manifests: Arc<Manifests>,
     /// Where the registry's client counts.
     pub traffic: Arc<Traffic>,
     /// Failures known before.
@@ -48,7 +51,7 @@ pub async fn sweep_watched<R: Registry>(
     job: Job<'_>,
     observer: Option<Arc<dyn Observer>>,
 ) -> (Report, Changes) {
-    let Job { target, proofs, traffic, known, progress } = job;
+    let Job { target, proofs, manifests, traffic, known, progress } = job;
     let (started_at, began) = (SystemTime::now(), Instant::now());
     let (requests, received) = (traffic.all_requests(), traffic.received_bytes());
     let registry = Arc::new(Deadline::new(registry, target.sweep_timeout.map(|limit| began + limit)));
@@ -65,6 +68,7 @@ pub async fn sweep_watched<R: Registry>(
             });
         }
     }
+    proofs.begin();
     progress.begin(selection.repositories.len() as u64);
     match target.mode {
         Mode::Authoritative => {
@@ -73,6 +77,7 @@ pub async fn sweep_watched<R: Registry>(
                 tags: target.tags.clone(),
                 platforms: target.platforms.clone(),
                 proofs: Arc::clone(&proofs),
+                manifests: Arc::clone(&manifests),
                 observer,
             });
             walk_all(&registry, &selection, known, &scope, &progress, &mut found).await;
@@ -83,6 +88,7 @@ pub async fn sweep_watched<R: Registry>(
     if selection.is_complete {
         let absent = known.iter().map(Failure::key).filter(|key| !selection.repositories.contains_key(&key.repository));
         found.disproved.extend(absent);
+        manifests.retain(|repository| selection.repositories.contains_key(repository));
     }
     proofs.forget_unasked(SystemTime::now());
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use registry_integrity_probe::config::{Confirm, Target};
 use registry_integrity_probe::demo::fault::{cuts_body_after, endless_body, on, slow_body, stalls_body_after};
 use registry_integrity_probe::demo::{Headers, Image, Registry};
+use registry_integrity_probe::manifests::Manifests;
 use registry_integrity_probe::proofs::Proofs;
 use registry_integrity_probe::registry::{HttpRegistry, Traffic};
 use registry_integrity_probe::report::{Cause, Outcome, Reason, Report};
@@ -30,7 +31,19 @@ async fn hash_all(registry: &Registry, patience: Duration) -> Report {
     let traffic = Arc::new(Traffic::default());
     let client = Arc::new(HttpRegistry::new(&target, Arc::clone(&traffic)).unwrap());
     let proofs = Arc::new(Proofs::one_shot(&target.evidence));
-    sweep(client, Job { target: &target, proofs, traffic, known: &[], progress: Arc::default() }).await.0
+    sweep(
+        client,
+        Job {
+            target: &target,
+            proofs,
+            manifests: Arc::new(Manifests::none()),
+            traffic,
+            known: &[],
+            progress: Arc::default(),
+        },
+    )
+    .await
+    .0
 }
 
 const PATIENT: Duration = Duration::from_secs(20);

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::{CommandError, Exit, configuration, deliver, exit};
 use crate::cli::SweepArgs;
 use crate::config::{Config, Target};
+use crate::manifests::Manifests;
 use crate::metrics;
 use crate::progress::Progress;
 use crate::proofs::Proofs;
@@ -56,7 +57,8 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Client
         sweeps.spawn(async move {
             let proofs = Arc::new(Proofs::one_shot(&target.evidence));
             let traffic = Arc::clone(&registry.traffic);
-            let job = Job { target: &target, proofs, traffic, known: &[], progress };
+            let manifests = Arc::new(Manifests::none());
+            let job = Job { target: &target, proofs, manifests, traffic, known: &[], progress };
             let (report, _) = sweep(client, job).await;
             drop(bar);
             registry.ended(report, SystemTime::now());

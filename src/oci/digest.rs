@@ -80,6 +80,16 @@ impl Digest {
             Form::Other(text) => text.as_bytes(),
         }
     }
+
+    /// The digest that [`Digest::algorithm`] and [`Digest::as_bytes`] gave these of; `None` if no digest did.
+    pub fn from_bytes(algorithm: Option<Algorithm>, bytes: &[u8]) -> Option<Self> {
+        Some(Self(match algorithm {
+            Some(Algorithm::Sha256) => Form::Sha256(bytes.try_into().ok()?),
+            Some(Algorithm::Sha384) => Form::Sha384(Box::new(bytes.try_into().ok()?)),
+            Some(Algorithm::Sha512) => Form::Sha512(Box::new(bytes.try_into().ok()?)),
+            None => return std::str::from_utf8(bytes).ok().and_then(parse).filter(|it| it.algorithm().is_none()),
+        }))
+    }
 }
 
 /// Hashes bytes as they come.
@@ -204,6 +214,7 @@ mod tests {
             let digest = Digest::of(algorithm, b"{}");
             assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
             assert_eq!(digest.algorithm(), Some(algorithm));
+            assert_eq!(Digest::from_bytes(digest.algorithm(), digest.as_bytes()), Some(digest));
         }
         assert_eq!(
             Digest::sha256(b"{}").to_string(),
@@ -216,6 +227,8 @@ mod tests {
         let digest: Digest = "blake3+b64:abc_DEF=-".parse().unwrap();
         assert_eq!(digest.algorithm(), None);
         assert_eq!(digest.to_string(), "blake3+b64:abc_DEF=-");
+        assert_eq!(Digest::from_bytes(None, digest.as_bytes()), Some(digest));
+        assert_eq!(Digest::from_bytes(None, b"sha256"), None);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The one model of what a sweep found. Everything that shows results renders this and judges nothing.
 
 mod closed;
+pub mod rfc3339;
 mod tally;
 
 use std::fmt;
 use std::time::SystemTime;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub(crate) use closed::closed_set;
 pub use closed::{Cause, ImageState, Kind, Outcome, Reason};
@@ -15,14 +17,14 @@ pub use tally::{Changes, carry_over, count_images};
 use crate::oci::{Digest, Image, Reference, Repository};
 
 /// What one sweep of one registry found, together with the failures of earlier sweeps that it could not disprove.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The registry's configured name.
     pub registry: String,
     /// Its URL, without credentials.
     pub url: String,
     /// When the sweep began.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(with = "rfc3339")]
     pub started_at: SystemTime,
     /// How long it took.
     pub duration_seconds: f64,
@@ -50,7 +52,7 @@ pub struct Report {
 }
 
 /// Images by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImageCounts {
     /// Every object that the image needs was proved.
     pub intact: u64,
@@ -77,7 +79,7 @@ impl ImageCounts {
 }
 
 /// Objects by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ObjectCounts {
     /// What a tag or digest reference resolves to.
     pub manifest: u64,
@@ -116,12 +118,25 @@ impl ObjectCounts {
     }
 }
 
+/// How the blobs that a sweep found whole are proved. Each counts once, as what holds of it that proves most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Coverage {
+    /// The registry says that it has them, and how long they are.
+    pub head: u64,
+    /// Their last byte came, in this sweep or within the period that is configured for that.
+    pub byte: u64,
+    /// All of them came and hashed to their digest, in this sweep or within the period that is configured for that.
+    pub content: u64,
+}
+
 /// An object that was proved bad.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// Where it lies.
+    #[schema(value_type = String)]
     pub repository: Repository,
     /// Its digest; `None` where the registry named none (a tag that answers 404).
+    #[schema(value_type = Option<String>)]
     pub digest: Option<Digest>,
     /// What it is.
     pub kind: Kind,
@@ -134,16 +149,19 @@ pub struct Failure {
     /// True for an attestation and what belongs to one.
     pub attestation: bool,
     /// Every image that it breaks, in order.
+    #[schema(value_type = Vec<String>)]
     pub images: Vec<Image>,
     /// The first way to it: the image, then digests, the last of which is its own.
     pub path: Vec<String>,
     /// What was seen, in words.
     pub detail: String,
     /// When it was first seen.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub first_seen: SystemTime,
     /// When it was last seen.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub last_seen: SystemTime,
 }
 
@@ -185,7 +203,7 @@ impl fmt::Display for FailureKey {
 }
 
 /// Something that could not be judged: neither intact nor a failure.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Unverified {
     /// Where it lies; `None` for the catalog. Kept as the registry wrote it, legal or not.
     pub repository: Option<String>,
@@ -196,6 +214,7 @@ pub struct Unverified {
     /// Why it could not be judged.
     pub cause: Cause,
     /// Every image that needs it, in order.
+    #[schema(value_type = Vec<String>)]
     pub images: Vec<Image>,
     /// What was seen, in words.
     pub detail: String,
@@ -204,8 +223,4 @@ pub struct Unverified {
 impl Unverified {
     /// The reference of a catalog that could not be read.
     pub const CATALOG: &'static str = "_catalog";
-}
-
-fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&humantime::format_rfc3339_seconds(*time))
 }

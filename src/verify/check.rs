@@ -10,6 +10,7 @@ use url::Url;
 use super::{ImageName, Trace, Tree};
 use crate::config::{self, ByteEvidence, Confirm, Credentials, ImageSelector, Target};
 use crate::judge::{self, Sound};
+use crate::manifests::Manifests;
 use crate::oci::{Digest, Image, Platform, Reference};
 use crate::output::Verdict;
 use crate::proofs::Proofs;
@@ -154,7 +155,8 @@ impl Check {
     pub async fn look(&self, trace: Arc<Trace>) -> Look {
         let proofs = Arc::new(Proofs::one_shot(&self.target.evidence));
         let traffic = Arc::clone(&self.traffic);
-        let job = Job { target: &self.target, proofs, traffic, known: &[], progress: Arc::default() };
+        let manifests = Arc::new(Manifests::none());
+        let job = Job { target: &self.target, proofs, manifests, traffic, known: &[], progress: Arc::default() };
         let observer: Arc<Trace> = Arc::clone(&trace);
         let sweep = sweep_watched(Arc::clone(&self.client), job, Some(observer));
         let tags = join_all(self.names.iter().map(|name| self.moved_tag(name)));

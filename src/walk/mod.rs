@@ -23,11 +23,12 @@ pub use observer::{Observation, Observer};
 
 use crate::config::{Confirm, Filter};
 use crate::judge::{Suspicion, Verdict};
+use crate::manifests::Manifests;
 use crate::oci::{Digest, Manifest, Platform, Reference, Repository, Tag};
 use crate::proofs::{Evidence, Proofs};
 use crate::registry::{List, ListEnd, Object, Registry, Trouble, may_pass};
 use crate::report::{Cause, Failure, Kind};
-use graph::{Finding, Graph, NodeId, NodeState, RootId};
+use graph::{Finding, Graph, NodeId, NodeState, Root, RootId};
 use inquiry::{Confirmation, Judged, confirm};
 
 /// Questions of one repository that are under way at once; how many requests are, the registry's gate decides.
@@ -52,6 +53,8 @@ pub struct Scope {
     pub platforms: Vec<Platform>,
     /// Which blobs are proved by their last byte.
     pub proofs: Arc<Proofs>,
+    /// Where the manifests go that are hashed.
+    pub manifests: Arc<Manifests>,
     /// Who watches.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -116,6 +119,9 @@ pub async fn walk<R: Registry>(
         ListEnd::Incomplete(trouble) => Some(trouble),
         ListEnd::Complete | ListEnd::Absent => None,
     };
+    if unread.is_none() {
+        walk.remember();
+    }
     let context = findings::Context { repository: walk.repository, tally: walk.tally, unread, known };
     findings::collect(&walk.graph, context)
 }
@@ -270,6 +276,8 @@ impl<R: Registry> Walk<R> {
                     }
                     self.graph.nodes[id].state = NodeState::Sound(sound.length);
                     if let Some(manifest) = sound.manifest {
+                        let (digest, size) = (&self.graph.nodes[id].digest, sound.length.unwrap_or_default());
+                        self.scope.manifests.hashed(&self.repository, digest, &manifest, size, SystemTime::now());
                         let found = self.graph.expand(id, &manifest, &self.scope.platforms);
                         self.queue.extend(found.into_iter().map(Subject::Node));
                         let node = &mut self.graph.nodes[id];
@@ -357,6 +365,25 @@ impl<R: Registry> Walk<R> {
             roots.map(|(id, _)| Subject::Root(id)).chain(nodes.map(|(id, _)| Subject::Node(id))).collect();
         self.queue.extend(open.into_iter().filter(|&subject| self.looked_again.insert(subject)));
         !self.queue.is_empty()
+    }
+
+    /// Hands over what the tags are. What was not read says nothing of what it needs, so that nothing is forgotten then.
+    fn remember(&self) {
+        let unread = |finding: Option<&Finding>| matches!(finding, Some(Finding::Unjudged { .. }));
+        let manifests = || self.graph.nodes.iter().filter(|node| node.is_manifest());
+        if self.graph.roots.iter().any(|root| unread(root.finding.as_ref()))
+            || manifests().any(|node| unread(node.finding()))
+        {
+            return;
+        }
+        let tag = |root: &Root| match (&root.reference, root.node) {
+            (Reference::Tag(tag), Some(node)) if !root.gone => {
+                Some((tag.clone(), self.graph.nodes[node].digest.clone()))
+            }
+            _ => None,
+        };
+        let tags = self.graph.roots.iter().filter_map(tag).collect();
+        self.scope.manifests.walked(&self.repository, tags, &manifests().map(|node| &node.digest).collect());
     }
 
     fn clear(&mut self, subject: Subject) {

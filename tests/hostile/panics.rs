@@ -39,6 +39,7 @@ async fn a_panic_is_an_unverified_of_its_repository_and_clears_no_failure() {
     let job = Job {
         target: &target,
         proofs: Arc::new(registry_integrity_probe::proofs::Proofs::one_shot(&target.evidence)),
+        manifests: Arc::new(registry_integrity_probe::manifests::Manifests::none()),
         traffic,
         known: &known,
         progress: Arc::default(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use registry_integrity_probe::config::{ByteEvidence, Confirm, Target};
 use registry_integrity_probe::demo::Registry;
+use registry_integrity_probe::manifests::Manifests;
 use registry_integrity_probe::proofs::Proofs;
 use registry_integrity_probe::registry::{HttpRegistry, Traffic};
 use registry_integrity_probe::report::{Changes, Failure, Report};
@@ -45,6 +46,7 @@ impl Sweeping {
         let job = Job {
             target: &self.target,
             proofs: Arc::new(Proofs::one_shot(&self.target.evidence)),
+            manifests: Arc::new(Manifests::none()),
             traffic,
             known: &self.known,
             progress: Arc::default(),

@@ -1,0 +1,228 @@
+//! A manifest in few bytes: a digest as it is, and a number for what nearly every manifest says.
+
+use serde::{Deserialize, Serialize};
+
+use crate::oci::{Algorithm, Descriptor, Digest, Manifest, Platform};
+
+/// Never reordered: what is kept refers to them by their position.
+const MEDIA_TYPES: &[&str] = &[
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.oci.image.layer.v1.tar+zstd",
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.empty.v1+json",
+    "application/vnd.in-toto+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.container.image.v1+json",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+];
+
+#[derive(Serialize, Deserialize)]
+struct CompactManifest<'a> {
+    #[serde(borrow)]
+    media_type: Text<'a>,
+    #[serde(borrow)]
+    manifests: Vec<CompactDescriptor<'a>>,
+    #[serde(borrow)]
+    config: Option<CompactDescriptor<'a>>,
+    #[serde(borrow)]
+    layers: Vec<CompactDescriptor<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CompactDescriptor<'a> {
+    #[serde(borrow)]
+    media_type: Text<'a>,
+    #[serde(borrow)]
+    digest: CompactDigest<'a>,
+    size: Option<u64>,
+    #[serde(borrow)]
+    platform: Option<CompactPlatform<'a>>,
+    has_urls: bool,
+    attestation: bool,
+    #[serde(borrow)]
+    attestation_subject: Option<CompactDigest<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Text<'a> {
+    None,
+    Known(u8),
+    Other(&'a str),
+}
+
+#[derive(Serialize, Deserialize)]
+enum CompactDigest<'a> {
+    Sha256(&'a [u8]),
+    Sha384(&'a [u8]),
+    Sha512(&'a [u8]),
+    Other(&'a [u8]),
+}
+
+#[derive(Serialize, Deserialize)]
+struct CompactPlatform<'a> {
+    os: &'a str,
+    architecture: &'a str,
+    variant: Option<&'a str>,
+}
+
+/// Makes a manifest small.
+pub fn encode(manifest: &Manifest) -> Option<Box<[u8]>> {
+    let compact = CompactManifest {
+        media_type: Text::of(manifest.media_type.as_deref()),
+        manifests: manifest.manifests.iter().map(CompactDescriptor::of).collect(),
+        config: manifest.config.as_ref().map(CompactDescriptor::of),
+        layers: manifest.layers.iter().map(CompactDescriptor::of).collect(),
+    };
+    postcard::to_allocvec(&compact).ok().map(Vec::into_boxed_slice)
+}
+
+/// The manifest again.
+pub fn decode(bytes: &[u8]) -> Option<Manifest> {
+    let compact: CompactManifest<'_> = postcard::from_bytes(bytes).ok()?;
+    let all = |list: &[CompactDescriptor<'_>]| list.iter().map(CompactDescriptor::open).collect::<Option<_>>();
+    Some(Manifest {
+        media_type: compact.media_type.open(),
+        manifests: all(&compact.manifests)?,
+        config: match &compact.config {
+            Some(config) => Some(config.open()?),
+            None => None,
+        },
+        layers: all(&compact.layers)?,
+    })
+}
+
+/// The digests that a manifest names, without unpacking the rest of it.
+pub fn digests(bytes: &[u8]) -> Vec<Digest> {
+    let Ok(compact) = postcard::from_bytes::<CompactManifest<'_>>(bytes) else { return Vec::new() };
+    let all = compact.manifests.iter().chain(&compact.config).chain(&compact.layers);
+    all.filter_map(|descriptor| descriptor.digest.open()).collect()
+}
+
+impl<'a> CompactDescriptor<'a> {
+    fn of(descriptor: &'a Descriptor) -> Self {
+        Self {
+            media_type: Text::of(descriptor.media_type.as_deref()),
+            digest: CompactDigest::of(&descriptor.digest),
+            size: descriptor.size,
+            platform: descriptor.platform.as_ref().map(|platform| CompactPlatform {
+                os: &platform.os,
+                architecture: &platform.architecture,
+                variant: platform.variant.as_deref(),
+            }),
+            has_urls: descriptor.has_urls,
+            attestation: descriptor.attestation,
+            attestation_subject: descriptor.attestation_subject.as_ref().map(CompactDigest::of),
+        }
+    }
+
+    fn open(&self) -> Option<Descriptor> {
+        Some(Descriptor {
+            media_type: self.media_type.open(),
+            digest: self.digest.open()?,
+            size: self.size,
+            platform: self.platform.as_ref().map(|platform| Platform {
+                os: platform.os.to_string(),
+                architecture: platform.architecture.to_string(),
+                variant: platform.variant.map(str::to_string),
+            }),
+            has_urls: self.has_urls,
+            attestation: self.attestation,
+            attestation_subject: match &self.attestation_subject {
+                Some(subject) => Some(subject.open()?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl<'a> Text<'a> {
+    fn of(text: Option<&'a str>) -> Self {
+        let Some(text) = text else { return Self::None };
+        let known = MEDIA_TYPES.iter().position(|known| *known == text);
+        known.and_then(|position| u8::try_from(position).ok()).map_or(Self::Other(text), Self::Known)
+    }
+
+    fn open(&self) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Known(position) => MEDIA_TYPES.get(usize::from(*position)).map(ToString::to_string),
+            Self::Other(text) => Some((*text).to_string()),
+        }
+    }
+}
+
+impl<'a> CompactDigest<'a> {
+    fn of(digest: &'a Digest) -> Self {
+        let bytes = digest.as_bytes();
+        match digest.algorithm() {
+            Some(Algorithm::Sha256) => Self::Sha256(bytes),
+            Some(Algorithm::Sha384) => Self::Sha384(bytes),
+            Some(Algorithm::Sha512) => Self::Sha512(bytes),
+            None => Self::Other(bytes),
+        }
+    }
+
+    fn open(&self) -> Option<Digest> {
+        match self {
+            Self::Sha256(bytes) => Digest::from_bytes(Some(Algorithm::Sha256), bytes),
+            Self::Sha384(bytes) => Digest::from_bytes(Some(Algorithm::Sha384), bytes),
+            Self::Sha512(bytes) => Digest::from_bytes(Some(Algorithm::Sha512), bytes),
+            Self::Other(bytes) => Digest::from_bytes(None, bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn descriptor(media_type: Option<&str>, digest: Digest) -> Descriptor {
+        Descriptor {
+            media_type: media_type.map(str::to_string),
+            digest,
+            size: Some(31_337),
+            platform: None,
+            has_urls: false,
+            attestation: false,
+            attestation_subject: None,
+        }
+    }
+
+    #[test]
+    fn reads_back_what_it_writes() {
+        let plain = descriptor(Some(MEDIA_TYPES[3]), Digest::sha256(b"layer"));
+        let odd = Descriptor {
+            size: None,
+            platform: Some("linux/arm/v7".parse().unwrap()),
+            has_urls: true,
+            attestation: true,
+            attestation_subject: Some(Digest::of(Algorithm::Sha512, b"subject")),
+            ..descriptor(Some("text/plain"), "blake3:abc".parse().unwrap())
+        };
+        let manifest = Manifest {
+            media_type: Some(MEDIA_TYPES[1].to_string()),
+            manifests: vec![odd.clone(), plain.clone()],
+            config: Some(descriptor(None, Digest::of(Algorithm::Sha384, b"config"))),
+            layers: vec![plain.clone(), plain],
+        };
+        let bytes = encode(&manifest).unwrap();
+        assert_eq!(decode(&bytes), Some(manifest.clone()));
+        let all = manifest.manifests.iter().chain(&manifest.config).chain(&manifest.layers);
+        assert_eq!(digests(&bytes), all.map(|descriptor| descriptor.digest.clone()).collect::<Vec<_>>());
+        assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(decode(&encode(&Manifest::default()).unwrap()), Some(Manifest::default()));
+    }
+
+    #[test]
+    fn an_image_of_eight_layers_takes_few_bytes() {
+        let layers = (0..8u8).map(|n| descriptor(Some(MEDIA_TYPES[3]), Digest::sha256(&[n]))).collect();
+        let config = Some(descriptor(Some(MEDIA_TYPES[2]), Digest::sha256(b"config")));
+        let manifest = Manifest { media_type: Some(MEDIA_TYPES[1].to_string()), manifests: Vec::new(), config, layers };
+        assert!(encode(&manifest).unwrap().len() < 410);
+    }
+}

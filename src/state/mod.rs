@@ -1,0 +1,161 @@
+//! What is remembered between sweeps: the latest report of each registry, and what became of its failures.
+
+mod known;
+mod log;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use crate::config::{Evidence, Mode, Target};
+use crate::history::Retention;
+use crate::manifests::{Budget, Manifests};
+use crate::progress::Progress;
+use crate::proofs::Proofs;
+use crate::registry::Traffic;
+use crate::report::Report;
+
+pub use known::{Known, Sweeping};
+pub use log::log_changes;
+
+/// The state of all registries, in the configuration's order. It is shared: a schedule writes, metrics and web read.
+#[derive(Debug, Default)]
+pub struct State {
+    registries: RwLock<Vec<Arc<RegistryState>>>,
+    /// What the known manifests of all registries share.
+    budget: Arc<Budget>,
+    retention: Retention,
+}
+
+impl State {
+    /// A state that knows the configured registries and nothing of them yet.
+    pub fn new<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Self {
+        let state = Self::default();
+        state.configure(targets);
+        state
+    }
+
+    /// Takes up a changed configuration: what is known of a registry stays while its name and URL do.
+    pub fn configure<'a>(&self, targets: impl IntoIterator<Item = &'a Target>) {
+        let mut registries = self.registries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut before: BTreeMap<String, Arc<RegistryState>> =
+            registries.drain(..).map(|registry| (registry.name.clone(), registry)).collect();
+        registries.extend(targets.into_iter().map(|target| match before.remove(&target.name) {
+            // The same one, not a copy: a sweep of it may be running.
+            Some(known) if known.url == target.url_text() => {
+                known.configure(target);
+                known
+            }
+            _ => Arc::new(RegistryState::new(target, Arc::clone(&self.budget), self.retention)),
+        }));
+    }
+
+    /// Every registry.
+    pub fn registries(&self) -> Vec<Arc<RegistryState>> {
+        self.registries.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The registry of a name.
+    pub fn registry(&self, name: &str) -> Option<Arc<RegistryState>> {
+        self.registries().into_iter().find(|registry| registry.name == name)
+    }
+}
+
+/// What is remembered of one registry.
+#[derive(Debug)]
+pub struct RegistryState {
+    /// Its configured name.
+    pub name: String,
+    /// Its URL, without credentials.
+    pub url: String,
+    /// Its requests.
+    pub traffic: Arc<Traffic>,
+    /// Its manifests, as they were last hashed.
+    pub manifests: Arc<Manifests>,
+    settings: RwLock<Settings>,
+    known: RwLock<Known>,
+    retention: Retention,
+}
+
+/// What a changed configuration may change of a registry.
+#[derive(Clone, Debug)]
+struct Settings {
+    mode: Mode,
+    interval: Duration,
+    evidence: Evidence,
+    /// The past goes on when the settings change.
+    proofs: Arc<Proofs>,
+}
+
+impl Settings {
+    fn of(target: &Target, proofs: Arc<Proofs>) -> Self {
+        Self { mode: target.mode, interval: target.interval, evidence: target.evidence.clone(), proofs }
+    }
+}
+
+impl RegistryState {
+    fn new(target: &Target, budget: Arc<Budget>, retention: Retention) -> Self {
+        let proofs = Proofs::recurring(&target.evidence, target.interval, SystemTime::now());
+        Self {
+            name: target.name.clone(),
+            url: target.url_text(),
+            traffic: Arc::default(),
+            manifests: Arc::new(Manifests::new(budget)),
+            settings: RwLock::new(Settings::of(target, Arc::new(proofs))),
+            known: RwLock::default(),
+            retention,
+        }
+    }
+
+    /// Takes up changed settings. A sweep that runs goes on under the old ones.
+    fn configure(&self, target: &Target) {
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        let is_as_before = settings.evidence == target.evidence && settings.interval == target.interval;
+        let proofs = if is_as_before {
+            Arc::clone(&settings.proofs)
+        } else {
+            Arc::new(settings.proofs.under(&target.evidence, target.interval))
+        };
+        *settings = Settings::of(target, proofs);
+    }
+
+    /// What it is.
+    pub fn mode(&self) -> Mode {
+        self.settings().mode
+    }
+
+    /// Between the starts of two sweeps, as configured.
+    pub fn interval(&self) -> Duration {
+        self.settings().interval
+    }
+
+    /// How its blobs are to be proved, as configured.
+    pub fn evidence(&self) -> Evidence {
+        self.settings().evidence
+    }
+
+    /// When its blobs were proved.
+    pub fn proofs(&self) -> Arc<Proofs> {
+        self.settings().proofs
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is known now.
+    pub fn known(&self) -> Known {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that a sweep began.
+    pub fn began(&self, since: SystemTime, progress: Arc<Progress>) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).sweeping = Some(Sweeping { since, progress });
+    }
+
+    /// Takes in a sweep's report, which ended at `now`. Its failures already include those kept from before.
+    pub fn ended(&self, report: Report, now: SystemTime) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        *known = known.after(report, self.proofs().coverage(), &self.retention, now);
+    }
+}
