@@ -64,6 +64,18 @@ pub struct RegistriesArgs {
     pub registries: Vec<String>,
 }
 
+/// Which part of them.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct ShardArgs {
+    /// Look at one part of the repositories alone, of this many: docs/sharding.md
+    #[arg(long = "shard.count", value_name = "COUNT")]
+    pub count: Option<u32>,
+
+    /// Which part, from 0 [default: an Indexed Job's JOB_COMPLETION_INDEX, or the number that ends POD_NAME or the host's name]
+    #[arg(long = "shard.index", value_name = "INDEX")]
+    pub index: Option<u32>,
+}
+
 /// Arguments of `serve`.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
@@ -71,9 +83,17 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub registries: RegistriesArgs,
 
+    /// Which part of them.
+    #[command(flatten)]
+    pub shard: ShardArgs,
+
     /// Where to serve. May be repeated
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "0.0.0.0:10500")]
     pub listen_addresses: Vec<String>,
+
+    /// TLS, client certificates, users and headers of what is served: docs/web-configuration.md
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
 
     /// Let anybody who reaches the listener reload the configuration and begin sweeps, by POST
     #[arg(long = "web.enable-lifecycle")]
@@ -90,6 +110,10 @@ pub struct SweepArgs {
     /// Which registries.
     #[command(flatten)]
     pub registries: RegistriesArgs,
+
+    /// Which part of them.
+    #[command(flatten)]
+    pub shard: ShardArgs,
 
     /// How the result is written.
     #[command(flatten)]
@@ -187,6 +211,10 @@ pub struct CheckConfigArgs {
     /// The configuration file
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+
+    /// The web configuration file of serve, to be checked too, with the certificates that it names
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
 }
 
 /// Arguments of `completions`.

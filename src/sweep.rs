@@ -52,6 +52,8 @@ pub async fn sweep_watched<R: Registry>(
     observer: Option<Arc<dyn Observer>>,
 ) -> (Report, Changes) {
     let Job { target, proofs, manifests, traffic, known, progress } = job;
+    let known = of_its_shard(target, known);
+    let known = known.as_slice();
     let (started_at, began) = (SystemTime::now(), Instant::now());
     let (requests, received) = (traffic.all_requests(), traffic.received_bytes());
     let registry = Arc::new(Deadline::new(registry, target.sweep_timeout.map(|limit| began + limit)));
@@ -61,7 +63,7 @@ pub async fn sweep_watched<R: Registry>(
     let repositories = selection.repositories.len() as u64;
     if selection.is_reached && target.mode == Mode::Authoritative {
         // What is known to be bad is looked at also if a catalog that was cut does not name it.
-        for failure in known.iter().filter(|failure| target.repositories.admits(&failure.repository)) {
+        for failure in known.iter().filter(|failure| target.admits(&failure.repository)) {
             selection.repositories.entry(failure.repository.clone()).or_insert_with(|| {
                 found.unlisted.insert(failure.repository.clone());
                 Roots { listed: true, ..Roots::default() }
@@ -93,8 +95,10 @@ pub async fn sweep_watched<R: Registry>(
     proofs.forget_unasked(SystemTime::now());
 
     let (failures, changes) = carry_over(known, found.failures, &found.disproved);
-    let is_reached = selection.is_reached || found.answered;
-    let is_read = selection.is_complete && (found.answered || selection.is_reached);
+    // A shard to which none of the configured images fell has nothing to ask, and nothing that it could not judge.
+    let is_idle = selection.is_complete && repositories == 0;
+    let is_reached = selection.is_reached || found.answered || is_idle;
+    let is_read = selection.is_complete && is_reached;
     let report = Report {
         registry: target.name.clone(),
         url: target.url_text(),
@@ -125,6 +129,7 @@ pub async fn sweep_watched<R: Registry>(
 
 /// The report of a sweep that could not be made: nothing is known but what was known before.
 pub fn given_up(target: &Target, known: &[Failure], started_at: SystemTime, why: &str) -> Report {
+    let known = of_its_shard(target, known);
     let unverified = vec![Unverified {
         repository: None,
         reference: Unverified::CATALOG.to_string(),
@@ -142,13 +147,18 @@ pub fn given_up(target: &Target, known: &[Failure], started_at: SystemTime, why:
         catalog_accessible: false,
         catalog_reached: false,
         repositories: 0,
-        images: count_images(0, |_| false, known, &unverified),
+        images: count_images(0, |_| false, &known, &unverified),
         objects: ObjectCounts::default(),
         requests: 0,
         received_bytes: 0,
-        failures: known.to_vec(),
+        failures: known,
         unverified,
     }
+}
+
+/// What is known to be bad in repositories of another shard is for that one to tell.
+fn of_its_shard(target: &Target, known: &[Failure]) -> Vec<Failure> {
+    known.iter().filter(|failure| target.is_of_its_shard(&failure.repository)).cloned().collect()
 }
 
 /// What a sweep walks.
@@ -174,6 +184,7 @@ async fn select<R: Registry>(registry: &R, target: &Target, found: &mut Found) -
                 }
             }
         }
+        repositories.retain(|repository, _| target.is_of_its_shard(repository));
         return Selection { repositories, is_complete: true, is_reached: false };
     }
     let listing = registry.list(&List::Catalog).await;
@@ -193,7 +204,7 @@ async fn select<R: Registry>(registry: &R, target: &Target, found: &mut Found) -
         detail: format!("the catalog could not be read to its end: {}", trouble.detail),
     }));
     let mut repositories = BTreeMap::new();
-    for name in listing.names.into_iter().filter(|name| target.repositories.admits(name)) {
+    for name in listing.names.into_iter().filter(|name| target.admits(name)) {
         match name.parse() {
             Ok(repository) => drop(repositories.insert(repository, Roots { listed: true, ..Roots::default() })),
             Err(error) => found.unverified.push(Unverified {

@@ -243,5 +243,6 @@ fn everything() -> State {
     report.unverified = partial("a", vec![unjudged_layer("z", Cause::Timeout, &["app:1"])]).unverified;
     registry.ended(report, nine_o_clock() + Duration::from_secs(900));
     registry.traffic.count(Method::Get, Code::Success, Duration::from_millis(3));
+    state.reloaded(true, nine_o_clock());
     state
 }

@@ -8,6 +8,7 @@ mod exit;
 mod man;
 pub mod scan;
 mod serve;
+mod sharding;
 mod signals;
 mod sweep;
 mod verify;

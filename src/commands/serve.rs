@@ -1,6 +1,9 @@
 //! `serve`: sweep again and again, and show what is known.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -9,25 +12,37 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::signals::{Asked, Signals};
-use super::{CommandError, Exit, configuration};
+use super::{CommandError, Exit, configuration, sharding};
 use crate::cli::{RegistriesArgs, ServeArgs};
 use crate::schedule::{NotBegun, Schedule};
+use crate::shard::Shard;
 use crate::state::State;
-use crate::web::{self, Control, SweepRefused, Web};
+use crate::web::{self, Control, Guard, SweepRefused, Web};
+use crate::web_config::LiveWebConfig;
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     let mut signals = Signals::listen().map_err(CommandError::Runtime)?;
-    let config = configuration(&args.registries)?;
+    let mut config = configuration(&args.registries)?;
+    let shard = sharding::shard(&args.shard)?;
+    sharding::apply(&mut config, shard);
     let external_url = args.external_url.as_deref().map(external_url).transpose()?;
+    let guard = args.web_config_file.as_deref().map(guard).transpose()?;
     let listeners = listen(&args.listen_addresses).await?;
-    let state = Arc::new(State::new(&config.registries));
+    let state = Arc::new(State::new(&config.registries).of_shard(shard));
     let schedule = Schedule::start(Arc::clone(&state), &config)?;
-    let service = Arc::new(Service { schedule, registries: args.registries });
+    state.reloaded(true, SystemTime::now());
+    let service = Arc::new(Service {
+        schedule,
+        registries: args.registries,
+        shard,
+        guard: guard.clone(),
+        state: Arc::clone(&state),
+    });
     let lifecycle = args.enable_lifecycle.then(|| Arc::clone(&service) as Arc<dyn Control>);
     let shutdown = CancellationToken::new();
     let app = Web { state, lifecycle, external_url }.into_router();
-    let server = tokio::spawn(web::serve(listeners, app, web::Limits::default(), shutdown.clone()));
+    let server = tokio::spawn(web::serve_guarded(listeners, app, web::Limits::default(), guard, shutdown.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), registries = config.registries.len(), "serving");
     loop {
         match signals.next().await {
@@ -41,6 +56,18 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     // The server bounds its own end; a panic in it has been told by the runtime.
     let _ = server.await;
     Ok(Exit::Success)
+}
+
+/// Reads the web configuration, and tells what it means.
+fn guard(path: &Path) -> Result<Arc<Guard>, CommandError> {
+    let config = LiveWebConfig::load(path)?;
+    let now = config.known();
+    tracing::info!(tls = now.tls.is_some(), users = now.users.len(), path = %path.display(), "web configuration read");
+    if now.tls.is_none() && !now.users.is_empty() {
+        tracing::warn!("passwords go over the network in the clear; set tls_server_config, or have a proxy speak TLS");
+    }
+    let guard = Guard::new(config).map_err(|why| CommandError::Runtime(io::Error::other(why)))?;
+    Ok(Arc::new(guard))
 }
 
 /// Binds every address, `:10500` meaning all interfaces as in Prometheus.
@@ -72,14 +99,35 @@ fn external_url(text: &str) -> Result<Url, CommandError> {
 struct Service {
     schedule: Schedule,
     registries: RegistriesArgs,
+    shard: Option<Shard>,
+    guard: Option<Arc<Guard>>,
+    state: Arc<State>,
+}
+
+impl Service {
+    /// Both files are read, and nothing is taken up unless both can be.
+    async fn take_up(&self) -> Result<(), String> {
+        let config = configuration(&self.registries).map_err(|error| error.to_string());
+        let web_config = match &self.guard {
+            Some(guard) => guard.config.check().await,
+            None => Ok(()),
+        };
+        match (config, web_config) {
+            (Ok(mut config), Ok(())) => {
+                sharding::apply(&mut config, self.shard);
+                self.schedule.apply(&config).map_err(|error| error.to_string())
+            }
+            (Ok(_), Err(error)) | (Err(error), Ok(())) => Err(error),
+            (Err(error), Err(of_web)) => Err(format!("{error}\n{of_web}")),
+        }
+    }
 }
 
 impl Control for Service {
     fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
         async {
-            let result = configuration(&self.registries)
-                .map_err(|error| error.to_string())
-                .and_then(|config| self.schedule.apply(&config).map_err(|error| error.to_string()));
+            let result = self.take_up().await;
+            self.state.reloaded(result.is_ok(), SystemTime::now());
             match &result {
                 Ok(()) => tracing::info!("configuration reloaded"),
                 Err(error) => {

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 
-use super::{CommandError, Exit, configuration, deliver, exit};
+use super::{CommandError, Exit, configuration, deliver, exit, sharding};
 use crate::cli::SweepArgs;
 use crate::config::{Config, Target};
 use crate::manifests::Manifests;
@@ -23,9 +23,14 @@ use crate::sweep::{Job, given_up, sweep};
 
 /// Sweeps all registries and hands over what was found, to everything that was asked for.
 pub async fn run(args: SweepArgs) -> Result<Exit, CommandError> {
-    let config = configuration(&args.registries)?;
-    let gateway = args.push_gateway.as_ref().map(gateway).transpose()?;
-    let state = State::new(&config.registries);
+    let mut config = configuration(&args.registries)?;
+    let shard = sharding::shard(&args.shard)?;
+    sharding::apply(&mut config, shard);
+    let mut gateway = args.push_gateway.as_ref().map(gateway).transpose()?;
+    if let Some(gateway) = &mut gateway {
+        gateway.shard = shard.map(|shard| shard.index().to_string());
+    }
+    let state = State::new(&config.registries).of_shard(shard);
     let reports = sweep_all(&config, &state).await?;
     let exit = Exit::by_result(&reports);
     let deliveries = [

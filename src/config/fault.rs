@@ -47,7 +47,7 @@ impl fmt::Display for Fault {
 
 /// A place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Position {
+pub(crate) struct Position {
     pub line: usize,
     pub column: usize,
 }

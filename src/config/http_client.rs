@@ -112,7 +112,7 @@ fn server_name(text: &str) -> Result<Option<String>, &'static str> {
     }
 }
 
-fn boolean(text: &str) -> Result<bool, &'static str> {
+pub(crate) fn boolean(text: &str) -> Result<bool, &'static str> {
     match text {
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Ok(true),
         _ if is_off(text) => Ok(false),

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::Read as _;
 use std::path::Path;
+use std::rc::Rc;
 
 use super::fault::{ConfigError, Fault, Position};
 use super::registry_url::RegistryUrl;
 use super::section::{Section, read_mapping, shorten};
 use super::target::Global;
-use super::{Config, Target, yaml};
+use super::yaml::{self, Node};
+use super::{Config, Target};
 
 /// Bytes of a configuration at most.
 const SIZE_LIMIT: usize = 4 * 1024 * 1024;
@@ -21,10 +23,8 @@ impl Config {
     ///
     /// [`ConfigError::Unreadable`] if it cannot be read, [`ConfigError::Faults`] with everything that is wrong in it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable { path: path.to_path_buf(), source };
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        let mut bytes = Vec::new();
-        file.take(SIZE_LIMIT as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        let bytes =
+            read_bounded(path).map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
         parse_bytes(&bytes, path)
     }
 
@@ -62,11 +62,42 @@ impl Config {
     }
 }
 
+/// Reads a file, one byte beyond the limit at most.
+pub(crate) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(SIZE_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn parse_bytes(bytes: &[u8], path: &Path) -> Result<Config, ConfigError> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let read = |root: &Node, faults: &mut Vec<Fault>| {
+        read_mapping(root, "the file", faults, |section| read_file(section, folder))
+    };
+    match read_document(bytes, path, read)? {
+        Some(registries) => Ok(Config { registries }),
+        None => {
+            let fault = Position::START.fault("the file is empty (expected `registries`)");
+            Err(ConfigError::Faults { path: path.to_path_buf(), faults: vec![fault] })
+        }
+    }
+}
+
+/// Reads a file's one document by its root; `None` if it is empty.
+///
+/// # Errors
+///
+/// [`ConfigError::Faults`] with everything that is wrong in it, in the file's order.
+pub(crate) fn read_document<T>(
+    bytes: &[u8],
+    path: &Path,
+    read: impl FnOnce(&Node, &mut Vec<Fault>) -> Option<T>,
+) -> Result<Option<T>, ConfigError> {
     let mut faults = Vec::new();
-    let registries = read_registries(bytes, path.parent().unwrap_or(Path::new("")), &mut faults);
+    let root = read_root(bytes, &mut faults).filter(|root| !root.is_null());
+    let document = root.and_then(|root| read(&root, &mut faults));
     if faults.is_empty() {
-        return Ok(Config { registries });
+        return Ok(document);
     }
     faults.sort();
     // What an alias repeats is read, and found faulty, more than once.
@@ -74,27 +105,16 @@ fn parse_bytes(bytes: &[u8], path: &Path) -> Result<Config, ConfigError> {
     Err(ConfigError::Faults { path: path.to_path_buf(), faults })
 }
 
-fn read_registries(bytes: &[u8], folder: &Path, faults: &mut Vec<Fault>) -> Vec<Target> {
+fn read_root(bytes: &[u8], faults: &mut Vec<Fault>) -> Option<Rc<Node>> {
     if bytes.len() > SIZE_LIMIT {
         faults.push(Position::START.fault(format!("the file is larger than {SIZE_LIMIT} bytes")));
-        return Vec::new();
+        return None;
     }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
+    match std::str::from_utf8(bytes) {
+        Ok(text) => yaml::parse(text, faults),
         Err(error) => {
             faults.push(end_of(&bytes[..error.valid_up_to()]).fault("this is not UTF-8 (expected UTF-8 text)"));
-            return Vec::new();
-        }
-    };
-    match yaml::parse(text, faults) {
-        Some(root) if !root.is_null() => {
-            read_mapping(&root, "the file", faults, |section| read_file(section, folder)).unwrap_or_default()
-        }
-        _ => {
-            if faults.is_empty() {
-                faults.push(Position::START.fault("the file is empty (expected `registries`)"));
-            }
-            Vec::new()
+            None
         }
     }
 }

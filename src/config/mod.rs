@@ -21,8 +21,12 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::oci::{Image, Platform, Repository};
+use crate::shard::Shard;
 
 pub use fault::{ConfigError, Fault};
+pub(crate) use http_client::boolean;
+pub(crate) use load::{read_bounded, read_document};
+pub(crate) use section::{Elsewhere, Section, read_mapping_among};
 
 /// Everything that a configuration file says.
 #[derive(Clone, Debug)]
@@ -62,6 +66,8 @@ pub struct Target {
     pub tags: Filter,
     /// Children that must exist; empty: all.
     pub platforms: Vec<Platform>,
+    /// The part of its repositories that is looked at; `None`: all. A process's flags say so, not a file.
+    pub shard: Option<Shard>,
     /// What is looked at instead of the catalog; empty: the catalog.
     pub images: Vec<ImageSelector>,
     /// How the probe says who it is.
@@ -73,6 +79,16 @@ pub struct Target {
 }
 
 impl Target {
+    /// True if a repository is to be looked at by this process.
+    pub fn admits(&self, repository: &str) -> bool {
+        self.repositories.admits(repository) && self.is_of_its_shard(repository)
+    }
+
+    /// True unless a repository is another shard's to look at.
+    pub fn is_of_its_shard(&self, repository: &str) -> bool {
+        self.shard.is_none_or(|shard| shard.holds(repository))
+    }
+
     /// The URL as people write it, without a slash at its end.
     pub fn url_text(&self) -> String {
         self.url.as_str().trim_end_matches('/').to_string()

@@ -9,6 +9,9 @@ use super::fault::{Fault, Position};
 use super::yaml::{Node, Value};
 
 /// Keys that are easily put into the wrong mapping, and where they belong.
+pub(crate) type Elsewhere = &'static [(&'static str, &'static str)];
+
+/// Those of the probe's configuration.
 const ELSEWHERE: [(&str, &str); 16] = [
     ("registries", "the top level"),
     ("url", "an entry of `registries`"),
@@ -29,17 +32,29 @@ const ELSEWHERE: [(&str, &str); 16] = [
 ];
 
 /// A mapping that is being read.
-pub(super) struct Section<'n, 'f> {
+pub(crate) struct Section<'n, 'f> {
     pub faults: &'f mut Vec<Fault>,
     /// Where the mapping begins.
     pub position: Position,
     entries: &'n [(Rc<Node>, Rc<Node>)],
     known: Vec<&'static str>,
     confidential: bool,
+    elsewhere: Elsewhere,
 }
 
 /// Reads a mapping; keys that `read` did not ask for are faults, and so are keys that come twice. `None` if it is none.
-pub(super) fn read_mapping<T>(
+pub(crate) fn read_mapping<T>(
+    node: &Node,
+    what: &str,
+    faults: &mut Vec<Fault>,
+    read: impl FnOnce(&mut Section<'_, '_>) -> T,
+) -> Option<T> {
+    read_mapping_among(&ELSEWHERE, node, what, faults, read)
+}
+
+/// The same, in a file of other keys.
+pub(crate) fn read_mapping_among<T>(
+    elsewhere: Elsewhere,
     node: &Node,
     what: &str,
     faults: &mut Vec<Fault>,
@@ -49,7 +64,8 @@ pub(super) fn read_mapping<T>(
         faults.push(node.position.fault(format!("{what}: expected a mapping, found {}", node.kind())));
         return None;
     };
-    let mut section = Section { faults, position: node.position, entries, known: Vec::new(), confidential: false };
+    let mut section =
+        Section { faults, position: node.position, entries, known: Vec::new(), confidential: false, elsewhere };
     let value = read(&mut section);
     section.check_keys();
     Some(value)
@@ -148,7 +164,42 @@ impl<'n> Section<'n, '_> {
     /// Reads a key's mapping; `None` if it is absent or no mapping.
     pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_, '_>) -> T) -> Option<T> {
         let node = self.node(key)?;
-        read_mapping(node, &format!("`{key}`"), self.faults, read)
+        read_mapping_among(self.elsewhere, node, &format!("`{key}`"), self.faults, read)
+    }
+
+    /// The entries of a mapping whose keys are free, without those that `parse` does not understand. It gets key and
+    /// value; its errors must not quote what may be a secret.
+    pub fn entries<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str, &str) -> Result<T, E>,
+    ) -> Vec<(String, T)> {
+        let Some(node) = self.node(key) else { return Vec::new() };
+        let Value::Mapping(entries) = &*node.value else {
+            self.faults.push(node.position.fault(format!("`{key}`: expected a mapping, found {}", node.kind())));
+            return Vec::new();
+        };
+        let mut lines: HashMap<&str, usize> = HashMap::new();
+        let mut values = Vec::new();
+        for (name, value) in entries {
+            let parsed = match (name.text(), value.text().filter(|_| !value.is_null())) {
+                (None, _) => Err((name.position, format!("expected a key, found {}", name.kind()))),
+                (Some(_), None) => {
+                    Err((value.position, format!("expected a single value behind the key, found {}", value.kind())))
+                }
+                (Some(name_text), Some(text)) => match lines.insert(name_text, name.position.line) {
+                    Some(line) => Err((name.position, format!("this key is set twice (first in line {line})"))),
+                    None => parse(name_text, text)
+                        .map(|parsed| (name_text.to_string(), parsed))
+                        .map_err(|error| (value.position, error.to_string())),
+                },
+            };
+            match parsed {
+                Ok(entry) => values.push(entry),
+                Err((at, message)) => self.faults.push(at.fault(format!("`{key}`: {message}"))),
+            }
+        }
+        values
     }
 
     /// Notes what is wrong with a key's value, or that it is absent.
@@ -190,7 +241,7 @@ impl<'n> Section<'n, '_> {
         known.sort_unstable();
         known.dedup();
         let similar = most_similar(key, &known);
-        let elsewhere = ELSEWHERE.iter().find(|(misplaced, _)| *misplaced == key);
+        let elsewhere = self.elsewhere.iter().find(|(misplaced, _)| *misplaced == key);
         let shown = if self.confidential && similar.is_none() && elsewhere.is_none() {
             "unknown key, not shown since it may be a secret".to_string()
         } else {
@@ -205,7 +256,7 @@ impl<'n> Section<'n, '_> {
 }
 
 /// The known word that was probably meant.
-pub(super) fn most_similar<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn most_similar<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     let normal: String = written.chars().take(64).collect::<String>().to_lowercase().replace(['-', ' '], "_");
     known
         .iter()
@@ -216,7 +267,7 @@ pub(super) fn most_similar<'a>(written: &str, known: &[&'a str]) -> Option<&'a s
 }
 
 /// A text as a message may show it: on one line, and not endless.
-pub(super) fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(100).flat_map(char::escape_debug).collect()
 }
 

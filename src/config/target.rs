@@ -75,6 +75,7 @@ impl Target {
             evidence: Evidence { byte: ByteEvidence::Within(24 * HOUR), content: None, content_budget: None },
             confirm: Confirm { attempts: 3, delay: Duration::from_secs(2) },
             repositories: Filter::default(),
+            shard: None,
             tags: Filter::default(),
             platforms: Vec::new(),
             images: Vec::new(),

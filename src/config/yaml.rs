@@ -17,7 +17,7 @@ const DEPTH_LIMIT: usize = 32;
 
 /// One value. That of an alias stands where the alias does, and shares its inside with what the alias repeats.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub position: Position,
     pub value: Rc<Value>,
     /// Nodes in this one, itself included, counting what aliases repeat.
@@ -25,7 +25,7 @@ pub(super) struct Node {
 }
 
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Scalar { text: String, plain: bool },
     List(Vec<Rc<Node>>),
     Mapping(Vec<(Rc<Node>, Rc<Node>)>),

@@ -11,7 +11,7 @@ use super::families::{self as family, FAMILIES, Family};
 use crate::oci::Image;
 use crate::registry::{Code, DURATION_BUCKETS, Durations, Method, Traffic};
 use crate::report::{Cause, Failure, ImageState, Kind, Outcome, Reason, Report};
-use crate::state::{Known, RegistryState, State};
+use crate::state::{Known, RegistryState, Reload, State};
 
 /// Broken images of one registry that get a series of their own, unless something else is asked for.
 pub const DEFAULT_BROKEN_IMAGES_LIMIT: usize = 1000;
@@ -21,6 +21,8 @@ pub struct StateCollector {
     /// At most this many images of each registry get a `registry_integrity_image_broken` series: the first, by name.
     pub broken_images_limit: usize,
     registries: Vec<Arc<RegistryState>>,
+    last_reload: Option<Reload>,
+    shard: Option<String>,
     descriptions: Vec<Desc>,
 }
 
@@ -35,6 +37,8 @@ impl StateCollector {
         Self {
             broken_images_limit: DEFAULT_BROKEN_IMAGES_LIMIT,
             registries: state.registries(),
+            last_reload: state.last_reload(),
+            shard: state.shard().map(|shard| shard.index().to_string()),
             descriptions: FAMILIES.iter().map(describe).collect(),
         }
     }
@@ -46,9 +50,13 @@ impl Collector for StateCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let mut samples = Samples::default();
+        let mut samples = Samples { shard: self.shard.clone(), families: BTreeMap::new() };
         let revision = option_env!("BUILD_REVISION").unwrap_or("unknown");
         samples.add(&family::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), revision], 1.0);
+        if let Some(Reload { is_successful, last_success }) = self.last_reload {
+            samples.add(&family::CONFIG_RELOADED, &[], f64::from(u8::from(is_successful)));
+            samples.add(&family::CONFIG_RELOAD_TIME, &[], seconds_since_epoch(last_success));
+        }
         for registry in &self.registries {
             let name = registry.name.as_str();
             let known = registry.known();
@@ -62,8 +70,10 @@ impl Collector for StateCollector {
     }
 }
 
-#[derive(Default)]
-struct Samples(BTreeMap<&'static str, (Family, Vec<Metric>)>);
+struct Samples {
+    shard: Option<String>,
+    families: BTreeMap<&'static str, (Family, Vec<Metric>)>,
+}
 
 impl Samples {
     fn add_sweeps(&mut self, registry: &str, known: &Known) {
@@ -134,7 +144,7 @@ impl Samples {
                 let labels = [registry, method.as_str(), code.as_str()];
                 self.add(&family::REQUESTS, &labels, traffic.requests(method, code) as f64);
             }
-            let mut metric = labelled(&family::REQUEST_DURATION, &[registry, method.as_str()]);
+            let mut metric = self.labelled(&family::REQUEST_DURATION, &[registry, method.as_str()]);
             metric.set_histogram(histogram(&traffic.durations(method)));
             self.push(&family::REQUEST_DURATION, metric);
         }
@@ -142,7 +152,7 @@ impl Samples {
     }
 
     fn add(&mut self, family: &Family, label_values: &[&str], value: f64) {
-        let mut metric = labelled(family, label_values);
+        let mut metric = self.labelled(family, label_values);
         if family.kind == MetricType::COUNTER {
             let mut counter = Counter::default();
             counter.set_value(value);
@@ -155,8 +165,20 @@ impl Samples {
         self.push(family, metric);
     }
 
+    fn labelled(&self, family: &Family, values: &[&str]) -> Metric {
+        debug_assert_eq!(family.labels.len(), values.len(), "{}", family.name);
+        let pair = |(name, value): (&str, &str)| {
+            let mut pair = LabelPair::default();
+            pair.set_name(name.to_string());
+            pair.set_value(value.to_string());
+            pair
+        };
+        let shard = self.shard.as_deref().filter(|_| family.is_own).map(|shard| ("shard", shard));
+        Metric::from_label(family.labels.iter().copied().zip(values.iter().copied()).chain(shard).map(pair).collect())
+    }
+
     fn push(&mut self, family: &Family, metric: Metric) {
-        self.0.entry(family.name).or_insert_with(|| (*family, Vec::new())).1.push(metric);
+        self.families.entry(family.name).or_insert_with(|| (*family, Vec::new())).1.push(metric);
     }
 
     fn into_families(self) -> Vec<MetricFamily> {
@@ -168,19 +190,8 @@ impl Samples {
             built.set_metric(metrics);
             built
         };
-        self.0.into_values().map(build).collect()
+        self.families.into_values().map(build).collect()
     }
-}
-
-fn labelled(family: &Family, values: &[&str]) -> Metric {
-    debug_assert_eq!(family.labels.len(), values.len(), "{}", family.name);
-    let pair = |(name, value): (&&str, &&str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_string());
-        pair.set_value((*value).to_string());
-        pair
-    };
-    Metric::from_label(family.labels.iter().zip(values).map(pair).collect())
 }
 
 fn histogram(durations: &Durations) -> Histogram {

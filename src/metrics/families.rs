@@ -13,17 +13,21 @@ pub struct Family {
     pub labels: &'static [&'static str],
     /// Its help text.
     pub help: &'static str,
+    /// True if it tells of the probe's own work, which has the label `shard` where there are shards. What was found in a
+    /// registry has not: there the shards add up.
+    pub is_own: bool,
 }
 
 macro_rules! families {
-    ($($(#[doc = $help:literal])+ $family:ident: $kind:ident = $name:literal [$($label:literal),+],)+) => {
+    ($($(#[doc = $help:literal])+ $family:ident: $kind:ident = $name:literal [$($label:literal),*] $($own:ident)?,)+) => {
         $(
             $(#[doc = $help])+
             pub(super) const $family: Family = Family {
                 name: $name,
                 kind: MetricType::$kind,
-                labels: &[$($label),+],
+                labels: &[$($label),*],
                 help: concat!($($help),+).trim_ascii_start(),
+                is_own: !stringify!($($own)?).is_empty(),
             };
         )+
 
@@ -50,21 +54,25 @@ families! {
     /// Objects that the last complete sweep checked.
     OBJECTS: GAUGE = "registry_integrity_objects" ["registry", "kind"],
     /// When the last sweep that reached the catalog ended, in seconds since the epoch. Absent before the first.
-    LAST_SWEEP: GAUGE = "registry_integrity_last_sweep_timestamp_seconds" ["registry"],
+    LAST_SWEEP: GAUGE = "registry_integrity_last_sweep_timestamp_seconds" ["registry"] own,
     /// When the last sweep that found everything intact ended, in seconds since the epoch. Absent before the first.
-    LAST_SUCCESS: GAUGE = "registry_integrity_last_success_timestamp_seconds" ["registry"],
+    LAST_SUCCESS: GAUGE = "registry_integrity_last_success_timestamp_seconds" ["registry"] own,
     /// How long the last sweep took. Absent before the first.
-    SWEEP_DURATION: GAUGE = "registry_integrity_sweep_duration_seconds" ["registry"],
+    SWEEP_DURATION: GAUGE = "registry_integrity_sweep_duration_seconds" ["registry"] own,
     /// Configured time between the starts of two sweeps.
-    SWEEP_INTERVAL: GAUGE = "registry_integrity_sweep_interval_seconds" ["registry"],
+    SWEEP_INTERVAL: GAUGE = "registry_integrity_sweep_interval_seconds" ["registry"] own,
     /// Sweeps that ended, by how far they came.
-    SWEEPS: COUNTER = "registry_integrity_sweeps_total" ["registry", "outcome"],
+    SWEEPS: COUNTER = "registry_integrity_sweeps_total" ["registry", "outcome"] own,
     /// HTTP exchanges with the registry, by how they ended.
-    REQUESTS: COUNTER = "registry_integrity_requests_total" ["registry", "method", "code"],
+    REQUESTS: COUNTER = "registry_integrity_requests_total" ["registry", "method", "code"] own,
     /// Time from a request to the head of its answer, or to what came instead of one.
-    REQUEST_DURATION: HISTOGRAM = "registry_integrity_request_duration_seconds" ["registry", "method"],
+    REQUEST_DURATION: HISTOGRAM = "registry_integrity_request_duration_seconds" ["registry", "method"] own,
     /// Bytes of response bodies that were read.
-    RECEIVED_BYTES: COUNTER = "registry_integrity_received_bytes_total" ["registry"],
+    RECEIVED_BYTES: COUNTER = "registry_integrity_received_bytes_total" ["registry"] own,
+    /// Whether the configuration, when it was last read, could be taken up (1), or an older one is in use (0).
+    CONFIG_RELOADED: GAUGE = "registry_integrity_config_last_reload_successful" [] own,
+    /// When a configuration was last taken up, in seconds since the epoch.
+    CONFIG_RELOAD_TIME: GAUGE = "registry_integrity_config_last_reload_success_timestamp_seconds" [] own,
     /// 1, with the version and the source revision that this program was built from.
-    BUILD_INFO: GAUGE = "registry_integrity_build_info" ["version", "revision"],
+    BUILD_INFO: GAUGE = "registry_integrity_build_info" ["version", "revision"] own,
 }

@@ -43,9 +43,10 @@ impl Address {
     }
 
     /// The URL of the group with this grouping key.
-    pub(super) fn of_group(&self, job: &str, registry: Option<&str>) -> Url {
+    pub(super) fn of_group(&self, job: &str, shard: Option<&str>, registry: Option<&str>) -> Url {
         let mut path = format!("{}/metrics", self.url.path().trim_end_matches('/'));
         path.push_str(&segments("job", job));
+        path.extend(shard.map(|shard| segments("shard", shard)));
         path.extend(registry.map(|registry| segments("registry", registry)));
         let mut url = self.url.clone();
         url.set_path(&path);
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     fn path(gateway: &str, job: &str, registry: Option<&str>) -> String {
-        gateway.parse::<Address>().unwrap().of_group(job, registry).path().to_string()
+        gateway.parse::<Address>().unwrap().of_group(job, None, registry).path().to_string()
     }
 
     #[test]
@@ -83,6 +84,8 @@ mod tests {
         let gateway = "http://gateway:9091";
         assert_eq!(path(gateway, "probe", Some("private")), "/metrics/job/probe/registry/private");
         assert_eq!(path(gateway, "probe", None), "/metrics/job/probe");
+        let sharded = gateway.parse::<Address>().unwrap().of_group("probe", Some("2"), Some("private"));
+        assert_eq!(sharded.path(), "/metrics/job/probe/shard/2/registry/private");
         assert_eq!(path("https://g.example/push/", "probe", Some("r:5000")), "/push/metrics/job/probe/registry/r:5000");
     }
 
@@ -105,7 +108,7 @@ mod tests {
         let address: Address = "https://probe:hunter2@g.example/x".parse().unwrap();
         assert_eq!(address.shown(), "https://g.example/x");
         assert_eq!(format!("{address:?}"), "Address(\"https://g.example/x\")");
-        assert_eq!(address.of_group("j", None).password(), Some("hunter2"));
+        assert_eq!(address.of_group("j", None, None).password(), Some("hunter2"));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Each registry has a group of its own, replaced as a whole (PUT), with `job` and `registry` as its grouping key and
 //! without `instance`: the sweep of tomorrow runs elsewhere and replaces the one of today. What describes the program
-//! alone has no `registry` label, and the gateway would add one, so that it goes into a group of `job` alone.
+//! alone has no `registry` label, and the gateway would add one, so that it goes into a group of `job` alone. Where there
+//! are shards, `shard` is a part of every key.
 
 mod address;
 
@@ -30,6 +31,8 @@ const MAX_REASON: usize = 300;
 pub struct Gateway {
     /// The pause before the second attempt, doubled before each further one.
     pub first_pause: Duration,
+    /// The shard whose metrics these are: a part of the grouping key, so that shards do not replace each other's groups.
+    pub shard: Option<String>,
     address: Address,
     client: reqwest::Client,
 }
@@ -89,7 +92,7 @@ impl Gateway {
             .timeout(TIMEOUT)
             .build()
             .map_err(|error| PushError::Client(innermost(&error)))?;
-        Ok(Self { first_pause: Duration::from_secs(1), address, client })
+        Ok(Self { first_pause: Duration::from_secs(1), shard: None, address, client })
     }
 
     /// Replaces every group. One that is refused does not keep the others from being pushed.
@@ -133,7 +136,7 @@ impl Gateway {
     }
 
     async fn put(&self, job: &str, group: &Group) -> Result<(), Trouble> {
-        let url = self.address.of_group(job, group.registry.as_deref());
+        let url = self.address.of_group(job, self.shard.as_deref(), group.registry.as_deref());
         let request = self.client.put(url).header(CONTENT_TYPE, metrics::CONTENT_TYPE).body(group.text.clone());
         let mut response =
             request.send().await.map_err(|error| Trouble { may_pass: true, reason: innermost(&error) })?;

@@ -14,6 +14,7 @@ use crate::progress::Progress;
 use crate::proofs::Proofs;
 use crate::registry::Traffic;
 use crate::report::Report;
+use crate::shard::Shard;
 
 pub use known::{Known, Sweeping};
 pub use log::log_changes;
@@ -25,6 +26,17 @@ pub struct State {
     /// What the known manifests of all registries share.
     budget: Arc<Budget>,
     retention: Retention,
+    last_reload: RwLock<Option<Reload>>,
+    shard: Option<Shard>,
+}
+
+/// How the configuration was last read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// False if it could not be taken up, so that an older one is in use.
+    pub is_successful: bool,
+    /// When one was last taken up; at first, when the program began.
+    pub last_success: SystemTime,
 }
 
 impl State {
@@ -33,6 +45,16 @@ impl State {
         let state = Self::default();
         state.configure(targets);
         state
+    }
+
+    /// The same, of one shard alone.
+    pub fn of_shard(self, shard: Option<Shard>) -> Self {
+        Self { shard, ..self }
+    }
+
+    /// The shard whose state this is; `None`: it is everything's.
+    pub fn shard(&self) -> Option<Shard> {
+        self.shard
     }
 
     /// Takes up a changed configuration: what is known of a registry stays while its name and URL do.
@@ -48,6 +70,21 @@ impl State {
             }
             _ => Arc::new(RegistryState::new(target, Arc::clone(&self.budget), self.retention)),
         }));
+    }
+
+    /// Notes that the configuration was read, at the start or again.
+    pub fn reloaded(&self, is_successful: bool, now: SystemTime) {
+        let mut last = self.last_reload.write().unwrap_or_else(PoisonError::into_inner);
+        let last_success = match *last {
+            Some(before) if !is_successful => before.last_success,
+            _ => now,
+        };
+        *last = Some(Reload { is_successful, last_success });
+    }
+
+    /// How the configuration was last read; `None` where it is read only once.
+    pub fn last_reload(&self) -> Option<Reload> {
+        *self.last_reload.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every registry.

@@ -1,6 +1,7 @@
 //! The web interface of `serve`: status page, metrics, health, API and lifecycle.
 
 mod api;
+mod guard;
 mod lifecycle;
 mod page;
 mod server;
@@ -14,8 +15,9 @@ use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
 use url::Url;
 
+pub use guard::Guard;
 pub use lifecycle::{Control, SweepRefused};
-pub use server::{Limits, serve};
+pub use server::{Limits, serve, serve_guarded};
 
 use crate::metrics;
 use crate::state::State;

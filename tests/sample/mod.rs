@@ -36,6 +36,7 @@ pub fn target(name: &str) -> Target {
         },
         confirm: Confirm { attempts: 3, delay: Duration::from_secs(2) },
         repositories: Filter::default(),
+        shard: None,
         tags: Filter::default(),
         platforms: Vec::new(),
         images: Vec::new(),

@@ -87,7 +87,22 @@ impl Probe {
     /// # Panics
     ///
     /// If it ends, or is not ready in time.
-    pub async fn serve(mut self) -> RunningProbe {
+    pub async fn serve(self) -> RunningProbe {
+        let running = self.serve_unasked().await;
+        let address = running.address;
+        poll_until(TIME_LIMIT, async || {
+            (ask(address, "GET", "/-/ready").send().await.status == Some(200)).then_some(())
+        })
+        .await;
+        running
+    }
+
+    /// The same for a service that does not answer everybody: waits until it listens.
+    ///
+    /// # Panics
+    ///
+    /// If it ends, or does not listen in time.
+    pub async fn serve_unasked(mut self) -> RunningProbe {
         let address = free_address();
         self.command.arg(format!("--web.listen-address={address}"));
         let (process, directory) = self.spawn();
@@ -95,8 +110,7 @@ impl Probe {
         poll_until(TIME_LIMIT, async || {
             let ended = running.process.try_wait().expect("a child can be waited for");
             assert!(ended.is_none(), "ended with {ended:?}: {}", running.stderr());
-            tokio::net::TcpStream::connect(address).await.ok()?;
-            (ask(address, "GET", "/-/ready").send().await.status == Some(200)).then_some(())
+            tokio::net::TcpStream::connect(address).await.ok().map(drop)
         })
         .await;
         running

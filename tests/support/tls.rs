@@ -60,9 +60,31 @@ impl PrivateCa {
         self.issue(name, &[name], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// A client's certificate whose time is over.
+    pub fn expired_client(&self, name: &str) -> Issued {
+        let mut params = CertificateParams::new(vec![name.to_string()]).expect("legal names");
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        self.sign(name, params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// The authority's own certificate and key, as a self-signed certificate is used.
+    pub fn ca_with_key(&self) -> Issued {
+        let key_file = self.directory.path().join("ca.key");
+        fs::write(&key_file, self.issuer.key().serialize_pem()).expect("a writable temporary directory");
+        Issued {
+            certificate: self.issuer.der().clone(),
+            key: self.issuer.key().serialize_der().into(),
+            cert_file: self.ca_file(),
+            key_file,
+        }
+    }
+
     fn issue(&self, file: &str, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Issued {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut params = CertificateParams::new(names).expect("legal names");
+        self.sign(file, CertificateParams::new(names).expect("legal names"), usage)
+    }
+
+    fn sign(&self, file: &str, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Issued {
         params.extended_key_usages.push(usage);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");

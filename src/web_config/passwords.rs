@@ -1,0 +1,257 @@
+//! Who may come in by name and password.
+//!
+//! A bcrypt hash costs tens of milliseconds by design. What was right once is remembered, so that a scrape does not pay
+//! that again; what was wrong is not, so that each guess pays in full. Guesses take turns at hashing, on threads of their
+//! own, and nobody who is remembered waits for them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ring::hmac;
+use ring::rand::SystemRandom;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+
+/// Checks of one client that may wait for their turn: more, and a flood of one client's guesses would make others wait.
+const WAITING_PER_CLIENT: usize = 4;
+/// Checks of all clients that may wait.
+const WAITING: usize = 64;
+
+/// What became of a user's name and password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// They are right.
+    Admitted,
+    /// They are not.
+    Refused,
+    /// Too many checks wait already; nobody has looked.
+    Busy,
+}
+
+/// Checks passwords, and remembers those that were right.
+pub struct Passwords {
+    key: hmac::Key,
+    /// Of each user the one that was right, as [`Self::tag`] makes it: the password itself is not kept.
+    verified: Mutex<HashMap<String, hmac::Tag>>,
+    turns: Arc<Semaphore>,
+    waiting: Mutex<HashMap<IpAddr, usize>>,
+    choice: RandomState,
+}
+
+/// One of the places in the queue, given back when it is dropped.
+struct Place<'a> {
+    passwords: &'a Passwords,
+    client: IpAddr,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waiting = locked(&self.passwords.waiting);
+        if let Some(count) = waiting.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(&self.client);
+            }
+        }
+    }
+}
+
+impl Passwords {
+    /// Nobody is remembered yet.
+    ///
+    /// # Errors
+    ///
+    /// If this machine has no randomness to give.
+    pub fn new() -> Result<Self, &'static str> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| "this machine gives no random numbers")?;
+        // Half of the cores: sweeps and answers keep the other half.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            key,
+            verified: Mutex::default(),
+            turns: Arc::new(Semaphore::new((cores / 2).clamp(1, 4))),
+            waiting: Mutex::default(),
+            choice: RandomState::new(),
+        })
+    }
+
+    /// Holds a name and a password against the users.
+    pub async fn check(
+        &self,
+        users: &BTreeMap<String, SecretString>,
+        client: IpAddr,
+        user: &str,
+        password: &[u8],
+    ) -> Admission {
+        let known = users.get(user);
+        // Somebody unknown is held against a user by chance, always the same one, and refused whatever comes out: how long
+        // that takes does not tell who is known.
+        let Some(hash) = known.or_else(|| self.stand_in(users, user)) else { return Admission::Refused };
+        let tag_input = tag_input(user, hash, password);
+        let remembered = locked(&self.verified).get(user).copied();
+        if let Some(tag) = remembered
+            && known.is_some()
+            // Compares in constant time.
+            && hmac::verify(&self.key, &tag_input, tag.as_ref()).is_ok()
+        {
+            return Admission::Admitted;
+        }
+        let Some(place) = self.queue(client) else { return Admission::Busy };
+        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else { return Admission::Busy };
+        let (hash, password) = (hash.clone(), password.to_vec());
+        let checked = tokio::task::spawn_blocking(move || {
+            // Kept until the hash is done, also if the client has gone away.
+            let _turn = turn;
+            bcrypt::verify(password, hash.expose_secret()).unwrap_or(false)
+        });
+        let is_right = checked.await.unwrap_or(false) && known.is_some();
+        drop(place);
+        if !is_right {
+            return Admission::Refused;
+        }
+        let mut verified = locked(&self.verified);
+        verified.retain(|name, _| users.contains_key(name));
+        verified.insert(user.to_string(), hmac::sign(&self.key, &tag_input));
+        Admission::Admitted
+    }
+
+    fn stand_in<'u>(&self, users: &'u BTreeMap<String, SecretString>, user: &str) -> Option<&'u SecretString> {
+        let count = u64::try_from(users.len()).ok().filter(|count| *count > 0)?;
+        users.values().nth(usize::try_from(self.choice.hash_one(user) % count).ok()?)
+    }
+
+    fn queue(&self, client: IpAddr) -> Option<Place<'_>> {
+        let client = one_client(client);
+        let mut waiting = locked(&self.waiting);
+        if waiting.values().sum::<usize>() >= WAITING {
+            return None;
+        }
+        let own = waiting.entry(client).or_default();
+        if *own >= WAITING_PER_CLIENT {
+            return None;
+        }
+        *own += 1;
+        Some(Place { passwords: self, client })
+    }
+}
+
+/// Lengths stand before what varies, so that no two cases look alike; a changed hash makes what is remembered void.
+fn tag_input(user: &str, hash: &SecretString, password: &[u8]) -> Vec<u8> {
+    let parts = [user.as_bytes(), hash.expose_secret().as_bytes(), password];
+    parts.iter().flat_map(|part| part.len().to_le_bytes().into_iter().chain(part.iter().copied())).collect()
+}
+
+/// Who has one IPv6 address has a whole network of them.
+fn one_client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+    fn users(cost: u32) -> BTreeMap<String, SecretString> {
+        let hash = |password: &str| SecretString::from(bcrypt::hash(password, cost).unwrap());
+        [("alice", hash("wonderland")), ("bob", hash("builder"))].map(|(name, hash)| (name.to_string(), hash)).into()
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_a_known_user_is_admitted() {
+        let (users, passwords) = (users(4), Passwords::new().unwrap());
+        for _ in 0..2 {
+            for (user, password, admission) in [
+                ("alice", "wonderland", Admission::Admitted),
+                ("bob", "builder", Admission::Admitted),
+                ("alice", "builder", Admission::Refused),
+                ("bob", "wonderland", Admission::Refused),
+                ("alice", "", Admission::Refused),
+                ("carol", "wonderland", Admission::Refused),
+                ("carol", "builder", Admission::Refused),
+                ("", "", Admission::Refused),
+            ] {
+                assert_eq!(
+                    passwords.check(&users, HERE, user, password.as_bytes()).await,
+                    admission,
+                    "{user} {password}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_changed_or_removed_password_is_forgotten() {
+        let (mut users, passwords) = (users(4), Passwords::new().unwrap());
+        assert_eq!(passwords.check(&users, HERE, "alice", b"wonderland").await, Admission::Admitted);
+        users.insert("alice".to_string(), bcrypt::hash("looking-glass", 4).unwrap().into());
+        assert_eq!(passwords.check(&users, HERE, "alice", b"wonderland").await, Admission::Refused);
+        users.remove("alice");
+        assert_eq!(passwords.check(&users, HERE, "alice", b"wonderland").await, Admission::Refused);
+        assert_eq!(passwords.check(&BTreeMap::new(), HERE, "alice", b"wonderland").await, Admission::Refused);
+    }
+
+    #[tokio::test]
+    async fn what_was_right_is_cheap_and_what_is_wrong_never_is() {
+        let (users, passwords) = (users(10), Passwords::new().unwrap());
+        let cost_of = async |user: &str, password: &[u8]| {
+            let start = Instant::now();
+            passwords.check(&users, HERE, user, password).await;
+            start.elapsed()
+        };
+        let first = cost_of("alice", b"wonderland").await;
+        let mut again = Duration::MAX;
+        let mut wrong = Duration::MAX;
+        for _ in 0..3 {
+            again = again.min(cost_of("alice", b"wonderland").await);
+            wrong = wrong.min(cost_of("alice", b"wrong").await);
+            wrong = wrong.min(cost_of("mallory", b"wrong").await);
+        }
+        assert!(again < first / 20, "{first:?} and then {again:?}");
+        assert!(wrong > again * 20, "wrong {wrong:?}, remembered {again:?}");
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_guesses_delays_nobody_else_for_long() {
+        let (users, passwords) = (Arc::new(users(8)), Arc::new(Passwords::new().unwrap()));
+        assert_eq!(passwords.check(&users, HERE, "bob", b"builder").await, Admission::Admitted);
+        let mut flood = tokio::task::JoinSet::new();
+        for guess in 0..200 {
+            let (users, passwords) = (Arc::clone(&users), Arc::clone(&passwords));
+            flood.spawn(async move { passwords.check(&users, THERE, "alice", format!("{guess}").as_bytes()).await });
+        }
+        tokio::task::yield_now().await;
+        let (newcomer, remembered) = (
+            passwords.check(&users, HERE, "alice", b"wonderland").await,
+            passwords.check(&users, THERE, "bob", b"builder").await,
+        );
+        assert_eq!((newcomer, remembered), (Admission::Admitted, Admission::Admitted));
+        let outcomes = flood.join_all().await;
+        assert!(!outcomes.contains(&Admission::Admitted));
+        assert!(outcomes.iter().filter(|outcome| **outcome == Admission::Busy).count() >= 150, "{outcomes:?}");
+        assert!(locked(&passwords.waiting).is_empty());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client() {
+        let client = |text: &str| one_client(text.parse().unwrap());
+        assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:1"));
+        assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
+        assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
+        assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
+    }
+}
