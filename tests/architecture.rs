@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("schedule", &["config", "progress", "registry", "proofs", "report", "state", "sweep"]),
     ("images", &["manifests", "oci", "report", "state"]),
     ("metrics", &["oci", "registry", "report", "state"]),
-    ("output", &["oci", "report"]),
+    ("output", &["oci", "report", "storage"]),
     ("push", &["metrics"]),
     ("textfile", &[]),
     ("web_config", &["config"]),

@@ -1,10 +1,8 @@
 //! Hands over what a one-shot command found.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
-
-use terminal_size::{Width, terminal_size};
 
 use super::CommandError;
 use crate::cli::{OutputArgs, OutputFormat};
@@ -25,14 +23,9 @@ pub fn reports_as(
     text: impl FnOnce(Terminal, &mut Vec<u8>) -> io::Result<()>,
 ) -> Result<(), CommandError> {
     let mut rendered = Vec::new();
-    let stdout = io::stdout();
     let result = match args.format {
         OutputFormat::Text => {
-            let columns = terminal_size().filter(|_| args.file.is_none() && stdout.is_terminal());
-            let terminal = columns.map_or_else(Terminal::default, |(Width(columns), _)| Terminal {
-                width: usize::from(columns),
-                colour: std::env::var_os("NO_COLOR").is_none(),
-            });
+            let terminal = if args.file.is_none() { Terminal::of_stdout() } else { Terminal::default() };
             text(terminal, &mut rendered)
         }
         OutputFormat::Json => output::json(reports, &mut rendered),
@@ -43,7 +36,7 @@ pub fn reports_as(
     result
         .and_then(|()| match &args.file {
             Some(path) => std::fs::write(path, &rendered),
-            None => stdout.lock().write_all(&rendered),
+            None => io::stdout().lock().write_all(&rendered),
         })
         .map_err(|source| CommandError::Output { to, source })?;
     match std::env::var_os("GITHUB_STEP_SUMMARY").filter(|_| args.format == OutputFormat::Github) {

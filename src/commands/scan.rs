@@ -1,7 +1,6 @@
 //! `scan`: reads registries' storage trees without the registries.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,10 +8,10 @@ use std::time::SystemTime;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Exit;
+use crate::output::Terminal;
 use crate::storage::collector::{Collector, Engine};
-use crate::storage::{
-    LocateError, Location, Progress, RemovalOutcome, ScanOptions, ScanReport, locate, metrics, scan, write_text,
-};
+use crate::storage::{LocateError, Location, Progress, RemovalOutcome, ScanOptions, ScanReport, locate, metrics, scan};
+use crate::{output, textfile};
 
 /// Read a registry's storage tree offline: what is broken, and what the next garbage collection would break.
 ///
@@ -145,7 +144,7 @@ fn scan_all(args: &ScanArgs) -> Result<ScanReport, ScanError> {
 
 fn write_report(report: &ScanReport, output: Output, out: &mut impl Write) -> Result<(), ScanError> {
     match output {
-        Output::Text => write_text(report, out)?,
+        Output::Text => output::scan(report, Terminal::of_stdout(), out)?,
         Output::Json => {
             serde_json::to_writer_pretty(&mut *out, report).map_err(io::Error::from)?;
             writeln!(out)?;
@@ -154,18 +153,10 @@ fn write_report(report: &ScanReport, output: Output, out: &mut impl Write) -> Re
     Ok(out.flush()?)
 }
 
-/// Writes beside the file and renames, so that nobody reads a half of it.
 fn write_textfile(report: &ScanReport, path: Option<&Path>) -> Result<(), ScanError> {
     let Some(path) = path else { return Ok(()) };
     let text = metrics(report, SystemTime::now())?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let beside = PathBuf::from(name);
-    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|source| {
-        let _ = fs::remove_file(&beside);
-        ScanError::Textfile { path: path.to_owned(), source }
-    })
+    textfile::write(path, &text).map_err(|source| ScanError::Textfile { path: path.to_owned(), source })
 }
 
 fn exit_code(report: &ScanReport, collection_counts: bool, delivered: bool) -> Exit {

@@ -3,12 +3,14 @@
 pub mod github;
 mod json;
 mod junit;
+mod scan;
 mod terminal;
 mod text;
 mod verdict;
 
 pub use json::json;
 pub use junit::junit;
+pub use scan::scan;
 pub use terminal::Terminal;
 pub(crate) use terminal::fit;
 pub use text::text;

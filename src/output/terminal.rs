@@ -1,8 +1,9 @@
 //! Lines that fit a terminal, and text that cannot play tricks on it.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use anstyle::Style;
+use terminal_size::{Width, terminal_size};
 use unicode_width::UnicodeWidthChar;
 
 /// Narrower than this, lines are no longer folded.
@@ -25,6 +26,16 @@ impl Default for Terminal {
 }
 
 impl Terminal {
+    /// Standard output's: its width, and colour unless `NO_COLOR` is set; the default if it is no terminal.
+    pub fn of_stdout() -> Self {
+        match terminal_size().filter(|_| io::stdout().is_terminal()) {
+            Some((Width(columns), _)) => {
+                Self { width: usize::from(columns), colour: std::env::var_os("NO_COLOR").is_none() }
+            }
+            None => Self::default(),
+        }
+    }
+
     /// Writes a coloured lead and a text behind it, folded; what is folded is indented by two more.
     pub(crate) fn write(
         self,

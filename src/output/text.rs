@@ -158,7 +158,7 @@ pub(super) fn some<T: ToString>(all: &[T], limit: usize) -> String {
 }
 
 /// A digest's beginning is enough to recognise it by; anything else is left as it is.
-fn abbreviated(step: &str) -> String {
+pub(super) fn abbreviated(step: &str) -> String {
     match step.parse::<Digest>() {
         Ok(_) => step.chars().take("sha256:".len() + 12).collect(),
         Err(_) => step.to_string(),

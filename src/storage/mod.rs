@@ -19,7 +19,6 @@ pub mod read;
 mod removal;
 mod scan;
 mod source;
-mod text;
 mod textfile;
 pub mod tree;
 
@@ -29,5 +28,4 @@ pub use finding::{Class, Finding, Prediction, Removal, RemovalOutcome, RootRepor
 pub use locate::{LocateError, Location, locate};
 pub use scan::{ScanOptions, scan};
 pub use source::{Entry, EntryKind, Fault, Source};
-pub use text::write_text;
 pub use textfile::metrics;
