@@ -1,12 +1,14 @@
-//! `deploy/compose`, as files and as the processes that they describe.
+//! `deploy/compose`, as files and as the processes that they describe; and the commands of `docs/runbooks`.
 
 #[path = "../monitoring/mod.rs"]
 mod monitoring;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod files;
 mod process;
+mod runbooks;
 mod shop;
 mod sweeps;
 

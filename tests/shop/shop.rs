@@ -149,9 +149,15 @@ impl Shop {
         for path in manifests.into_iter().chain(blobs) {
             let url = format!("http://{}/v2/{repository}/{path}", self.ports[cache]);
             let accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json";
-            let answer = http_client().get(&url).header("Accept", accept).send().await.unwrap();
-            assert_eq!(answer.status(), 200, "{url}");
-            answer.bytes().await.unwrap();
+            // A cache answers 404 also when its upstream did not answer it in time; clients try again.
+            poll_until(BOUND, async || {
+                let answer = http_client().get(&url).header("Accept", accept).send().await.ok()?;
+                if answer.status() != 200 {
+                    return None;
+                }
+                answer.bytes().await.ok().map(drop)
+            })
+            .await;
         }
     }
 
