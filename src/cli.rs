@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use secrecy::SecretString;
@@ -92,7 +93,7 @@ pub struct ServeArgs {
     pub listen_addresses: Vec<String>,
 
     /// TLS, client certificates, users and headers of what is served: docs/web-configuration.md
-    #[arg(long = "web.config.file", value_name = "FILE")]
+    #[arg(long = "web.config.file", value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub web_config_file: Option<PathBuf>,
 
     /// Let anybody who reaches the listener reload the configuration and begin sweeps, by POST

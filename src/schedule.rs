@@ -134,10 +134,11 @@ impl Loop {
 async fn sweep_forever(registry: Arc<RegistryState>, mut setup: watch::Receiver<Arc<Setup>>, now: Arc<Notify>) {
     let mut pace = Pace::default();
     let mut outcome = None;
+    let mut is_asked_for = false;
     loop {
         let current = Arc::clone(&setup.borrow_and_update());
         let began = Instant::now();
-        let report = sweep_once(&registry, &current, &mut pace).await;
+        let report = sweep_once(&registry, &current, &mut pace, is_asked_for).await;
         log_outcome(&report, outcome.replace(report.outcome));
         registry.ended(report, SystemTime::now());
 
@@ -145,8 +146,14 @@ async fn sweep_forever(registry: Arc<RegistryState>, mut setup: watch::Receiver<
         loop {
             let interval = setup.borrow().target.interval;
             tokio::select! {
-                () = sleep_until(began + interval.mul_f64(jitter)) => break,
-                () = now.notified() => break,
+                () = sleep_until(began + interval.mul_f64(jitter)) => {
+                    is_asked_for = false;
+                    break;
+                }
+                () = now.notified() => {
+                    is_asked_for = true;
+                    break;
+                }
                 changed = setup.changed() => if changed.is_err() { return },
             }
         }
@@ -154,7 +161,7 @@ async fn sweep_forever(registry: Arc<RegistryState>, mut setup: watch::Receiver<
 }
 
 /// One sweep in a task of its own: if it panics, that is a failed sweep, not the end of all.
-async fn sweep_once(registry: &Arc<RegistryState>, setup: &Arc<Setup>, pace: &mut Pace) -> Report {
+async fn sweep_once(registry: &Arc<RegistryState>, setup: &Arc<Setup>, pace: &mut Pace, is_asked_for: bool) -> Report {
     let started_at = SystemTime::now();
     let progress = Arc::new(Progress::default());
     registry.began(started_at, Arc::clone(&progress));
@@ -174,7 +181,7 @@ async fn sweep_once(registry: &Arc<RegistryState>, setup: &Arc<Setup>, pace: &mu
             sweep(Arc::clone(&setup.client), job).await
         }
     });
-    let spread = pace.begin(setup);
+    let spread = pace.begin(setup, is_asked_for);
     let ended = tokio::select! {
         ended = task.join_next() => ended,
         () = sleep(spread) => {
@@ -209,9 +216,11 @@ struct Pace {
 }
 
 impl Pace {
-    /// Sets the client's rate for the sweep that begins, and tells how long it is to hold.
-    fn begin(&self, setup: &Setup) -> Duration {
+    /// Sets the client's rate for the sweep that begins, and tells how long it is to hold. Who asks for a sweep waits for
+    /// it, and has it as fast as the other limits allow.
+    fn begin(&self, setup: &Setup, is_asked_for: bool) -> Duration {
         let spread = match setup.target.spread {
+            _ if is_asked_for => Duration::ZERO,
             Spread::Auto => setup.target.interval / 3,
             Spread::Over(spread) => spread,
         };

@@ -4,47 +4,15 @@ mod monitoring;
 mod support;
 
 use std::fs;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 
-use axum::extract::State;
-use axum::routing::post;
-use axum::{Json, Router};
-use monitoring::{PATIENCE, Service};
+use monitoring::Service;
+use monitoring::webhook::Webhook;
 use regex::Regex;
 use registry_integrity_probe::demo::Image;
 use serde_json::Value;
 use support::docker_registry::DockerRegistry;
-use support::poll_until;
 use support::probe::{Outcome, probe};
 use tempfile::TempDir;
-
-/// What an Alertmanager told.
-#[derive(Clone, Default)]
-struct Webhook(Arc<Mutex<Vec<Value>>>);
-
-impl Webhook {
-    async fn listen(&self) -> SocketAddr {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let receive = |State(webhook): State<Self>, Json(told): Json<Value>| async move {
-            let alerts = told["alerts"].as_array().expect("a notification has alerts");
-            webhook.0.lock().unwrap().extend(alerts.iter().cloned());
-        };
-        let app = Router::new().route("/", post(receive)).with_state(self.clone());
-        tokio::spawn(async { axum::serve(listener, app).await });
-        address
-    }
-
-    /// Waits until an alert of this name is told to be `firing` or `resolved`.
-    async fn wait_for(&self, alert: &str, status: &str) -> Value {
-        poll_until(PATIENCE, async || {
-            let told = self.0.lock().unwrap();
-            told.iter().find(|told| told["labels"]["alertname"] == alert && told["status"] == status).cloned()
-        })
-        .await
-    }
-}
 
 /// Everything between a sweep and a notification.
 struct Monitoring {
@@ -119,7 +87,7 @@ async fn a_broken_child_is_told_and_told_again_when_it_is_back() {
     let summary = "infra-ci:latest in registry private is broken: missing";
     assert_eq!(told["annotations"]["summary"], summary, "{told}");
     // It does not end by itself.
-    let told_so_far = monitoring.webhook.0.lock().unwrap().clone();
+    let told_so_far = monitoring.webhook.told();
     assert!(told_so_far.iter().all(|told| told["status"] == "firing"), "{told_so_far:?}");
 
     registry.push("infra-ci:latest", &image).await;
@@ -127,7 +95,7 @@ async fn a_broken_child_is_told_and_told_again_when_it_is_back() {
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let told_again = monitoring.webhook.wait_for(alert, "resolved").await;
     assert_eq!(told_again["labels"], told["labels"]);
-    let others: Vec<Value> = monitoring.webhook.0.lock().unwrap().clone();
+    let others: Vec<Value> = monitoring.webhook.told();
     assert!(others.iter().all(|told| told["labels"]["alertname"] == alert), "{others:?}");
 }
 
@@ -147,7 +115,7 @@ async fn a_registry_that_is_down_and_a_cronjob_that_runs_no_more_are_told() {
     monitoring.webhook.wait_for("RegistryCatalogInaccessible", "firing").await;
     registry.restart().await;
     assert_eq!(monitoring.sweep(&registry, "1h").await.code, Some(0));
-    let told = monitoring.webhook.0.lock().unwrap().clone();
+    let told = monitoring.webhook.told();
     let is_broken = |told: &Value| told["labels"]["alertname"] == "RegistryManifestIntegrityFailure";
     assert!(!told.iter().any(is_broken), "an outage breaks no image: {told:?}");
 }

@@ -12,7 +12,7 @@ use registry_integrity_probe::metrics::{self, FAMILIES, StateCollector};
 use registry_integrity_probe::oci::{Digest, Image, Reference};
 use registry_integrity_probe::registry::{Code, Method};
 use registry_integrity_probe::report::{Cause, Reason};
-use registry_integrity_probe::state::State;
+use registry_integrity_probe::state::{ConfigPart, State};
 use sample::{bad_layer, broken, failed, intact, nine_o_clock, orphan_child, partial, target, unjudged_layer};
 
 fn state_of(name: &str) -> State {
@@ -243,6 +243,6 @@ fn everything() -> State {
     report.unverified = partial("a", vec![unjudged_layer("z", Cause::Timeout, &["app:1"])]).unverified;
     registry.ended(report, nine_o_clock() + Duration::from_secs(900));
     registry.traffic.count(Method::Get, Code::Success, Duration::from_millis(3));
-    state.reloaded(true, nine_o_clock());
+    state.reloaded(ConfigPart::Probe, true, nine_o_clock());
     state
 }

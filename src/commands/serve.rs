@@ -16,7 +16,7 @@ use super::{CommandError, Exit, configuration, sharding};
 use crate::cli::{RegistriesArgs, ServeArgs};
 use crate::schedule::{NotBegun, Schedule};
 use crate::shard::Shard;
-use crate::state::State;
+use crate::state::{ConfigPart, State};
 use crate::web::{self, Control, Guard, SweepRefused, Web};
 use crate::web_config::LiveWebConfig;
 
@@ -26,12 +26,14 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     let mut config = configuration(&args.registries)?;
     let shard = sharding::shard(&args.shard)?;
     sharding::apply(&mut config, shard);
-    let external_url = args.external_url.as_deref().map(external_url).transpose()?;
-    let guard = args.web_config_file.as_deref().map(guard).transpose()?;
-    let listeners = listen(&args.listen_addresses).await?;
+    let external_url = args.external_url.as_deref().filter(|text| !text.is_empty()).map(external_url).transpose()?;
     let state = Arc::new(State::new(&config.registries).of_shard(shard));
+    // An empty path or URL is none, as in Prometheus: templates write them.
+    let web_config_file = args.web_config_file.as_deref().filter(|path| !path.as_os_str().is_empty());
+    let guard = web_config_file.map(|path| guard(path, &state)).transpose()?;
+    let listeners = listen(&args.listen_addresses).await?;
     let schedule = Schedule::start(Arc::clone(&state), &config)?;
-    state.reloaded(true, SystemTime::now());
+    state.reloaded(ConfigPart::Probe, true, SystemTime::now());
     let service = Arc::new(Service {
         schedule,
         registries: args.registries,
@@ -59,8 +61,10 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
 }
 
 /// Reads the web configuration, and tells what it means.
-fn guard(path: &Path) -> Result<Arc<Guard>, CommandError> {
-    let config = LiveWebConfig::load(path)?;
+fn guard(path: &Path, state: &Arc<State>) -> Result<Arc<Guard>, CommandError> {
+    let state = Arc::clone(state);
+    let told = move |is_valid| state.reloaded(ConfigPart::Web, is_valid, SystemTime::now());
+    let config = LiveWebConfig::load(path)?.telling(told);
     let now = config.known();
     tracing::info!(tls = now.tls.is_some(), users = now.users.len(), path = %path.display(), "web configuration read");
     if now.tls.is_none() && !now.users.is_empty() {
@@ -74,16 +78,23 @@ fn guard(path: &Path) -> Result<Arc<Guard>, CommandError> {
 pub async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, CommandError> {
     let mut listeners = Vec::new();
     for address in addresses {
-        let host_and_port = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.clone() };
-        let listener = TcpListener::bind(&host_and_port)
-            .await
-            .map_err(|source| CommandError::Listen { address: address.clone(), source })?;
+        let listener =
+            bind(address).await.map_err(|source| CommandError::Listen { address: address.clone(), source })?;
         if let Ok(local) = listener.local_addr() {
             tracing::info!(address = %local, "listening");
         }
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+async fn bind(address: &str) -> io::Result<TcpListener> {
+    let Some(port) = address.strip_prefix(':') else { return TcpListener::bind(address).await };
+    match TcpListener::bind(format!("[::]:{port}")).await {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+        // Takes connections of IPv4 too.
+        bound => bound,
+    }
 }
 
 fn external_url(text: &str) -> Result<Url, CommandError> {
@@ -127,7 +138,7 @@ impl Control for Service {
     fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
         async {
             let result = self.take_up().await;
-            self.state.reloaded(result.is_ok(), SystemTime::now());
+            self.state.reloaded(ConfigPart::Probe, result.is_ok(), SystemTime::now());
             match &result {
                 Ok(()) => tracing::info!("configuration reloaded"),
                 Err(error) => {

@@ -93,6 +93,11 @@ impl<'n> Section<'n, '_> {
         self.entry(key).is_some()
     }
 
+    /// True if a key has a value, and that is no empty text.
+    pub fn has_content(&mut self, key: &'static str) -> bool {
+        self.node(key).is_some_and(|node| node.text() != Some(""))
+    }
+
     /// Where a key's value stands, or the mapping that lacks it.
     pub fn position_of(&mut self, key: &'static str) -> Position {
         self.node(key).map_or(self.position, |node| node.position)

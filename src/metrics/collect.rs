@@ -53,9 +53,9 @@ impl Collector for StateCollector {
         let mut samples = Samples { shard: self.shard.clone(), families: BTreeMap::new() };
         let revision = option_env!("BUILD_REVISION").unwrap_or("unknown");
         samples.add(&family::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), revision], 1.0);
-        if let Some(Reload { is_successful, last_success }) = self.last_reload {
-            samples.add(&family::CONFIG_RELOADED, &[], f64::from(u8::from(is_successful)));
-            samples.add(&family::CONFIG_RELOAD_TIME, &[], seconds_since_epoch(last_success));
+        if let Some(reload) = self.last_reload {
+            samples.add(&family::CONFIG_RELOADED, &[], f64::from(u8::from(reload.is_successful())));
+            samples.add(&family::CONFIG_RELOAD_TIME, &[], seconds_since_epoch(reload.last_success));
         }
         for registry in &self.registries {
             let name = registry.name.as_str();

@@ -33,10 +33,28 @@ pub struct State {
 /// How the configuration was last read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reload {
-    /// False if it could not be taken up, so that an older one is in use.
-    pub is_successful: bool,
+    /// False if the probe's own file could not be taken up, so that an older one is in use.
+    is_probe_current: bool,
+    /// The same of the web configuration, which is read again by itself.
+    is_web_current: bool,
     /// When one was last taken up; at first, when the program began.
     pub last_success: SystemTime,
+}
+
+impl Reload {
+    /// True if what is in use is what the files say.
+    pub fn is_successful(&self) -> bool {
+        self.is_probe_current && self.is_web_current
+    }
+}
+
+/// Which part of the configuration was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigPart {
+    /// The probe's own file; it is taken up only together with a valid web configuration.
+    Probe,
+    /// The web configuration.
+    Web,
 }
 
 impl State {
@@ -72,14 +90,18 @@ impl State {
         }));
     }
 
-    /// Notes that the configuration was read, at the start or again.
-    pub fn reloaded(&self, is_successful: bool, now: SystemTime) {
+    /// Notes that a part of the configuration was read, at the start or again.
+    pub fn reloaded(&self, part: ConfigPart, is_successful: bool, now: SystemTime) {
         let mut last = self.last_reload.write().unwrap_or_else(PoisonError::into_inner);
-        let last_success = match *last {
-            Some(before) if !is_successful => before.last_success,
-            _ => now,
-        };
-        *last = Some(Reload { is_successful, last_success });
+        let mut reload = last.unwrap_or(Reload { is_probe_current: true, is_web_current: true, last_success: now });
+        match part {
+            ConfigPart::Probe => reload.is_probe_current = is_successful,
+            ConfigPart::Web => reload.is_web_current = is_successful,
+        }
+        if is_successful {
+            reload.last_success = now;
+        }
+        *last = Some(reload);
     }
 
     /// How the configuration was last read; `None` where it is read only once.

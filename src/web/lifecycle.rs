@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Path};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use serde_json::json;
+use url::Url;
 
 use super::Web;
 use super::api::Refusal;
@@ -41,13 +42,30 @@ impl FromRequestParts<Web> for Lifecycle {
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Refusal> {
         // A browser that is logged in must not be made to reload or sweep by a form on somebody else's page.
-        if parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from other sites are refused"));
+        if is_of_another_site(&parts.headers, web.external_url.as_ref()) {
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "requests from other sites are refused; behind a proxy, start with --web.external-url",
+            ));
         }
         web.lifecycle.clone().map(Self).ok_or_else(|| {
             Refusal::new(StatusCode::FORBIDDEN, "Lifecycle API is not enabled; start with --web.enable-lifecycle")
         })
     }
+}
+
+/// What a browser says of the page that asks. It sends `Sec-Fetch-Site` over TLS and to this machine alone, `Origin` with
+/// every POST and PUT; other clients send neither.
+fn is_of_another_site(headers: &HeaderMap, external_url: Option<&Url>) -> bool {
+    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return true;
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let Some(origin) = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok()) else { return true };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    // HTTP/2 names the host elsewhere, but is spoken over TLS alone, where the first look suffices.
+    let is_host = host.is_none_or(|host| origin.authority() == host);
+    !is_host && external_url.is_none_or(|url| url.origin() != origin.origin())
 }
 
 /// `POST /-/reload`: 200 once the new configuration is in use, 500 with the reason if it cannot be.

@@ -38,12 +38,14 @@ impl Web {
     pub fn into_router(self) -> Router {
         let prefix = self.external_url.as_ref().map_or("", |url| url.path().trim_end_matches('/')).to_string();
         let at = |path: &str| format!("{prefix}{path}");
+        // The path of a URL may hold what older routers took for a placeholder.
         let mut router = Router::new()
+            .without_v07_checks()
             .route(&at("/"), get(page::status))
             .route(&at("/metrics"), get(metrics_text))
             .route(&at("/-/healthy"), get("registry-integrity-probe is healthy.\n"))
             .route(&at("/-/ready"), get("registry-integrity-probe is ready.\n"))
-            .route(&at("/-/reload"), post(lifecycle::reload))
+            .route(&at("/-/reload"), post(lifecycle::reload).put(lifecycle::reload))
             .route(&at("/api/v1/registries"), get(api::registries))
             .route(&at("/api/v1/findings"), get(api::findings))
             .route(&at("/api/v1/registries/{name}/sweep"), post(lifecycle::sweep));

@@ -1,5 +1,6 @@
 //! The configuration as its files are now, or as they last were when they were valid.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -17,11 +18,17 @@ use crate::config::ConfigError;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A web configuration that follows its files.
-#[derive(Debug)]
 pub struct LiveWebConfig {
     path: PathBuf,
     current: RwLock<Arc<WebConfig>>,
     reader: Mutex<Reader>,
+    on_change: Box<dyn Fn(bool) + Send + Sync>,
+}
+
+impl fmt::Debug for LiveWebConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveWebConfig").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -30,8 +37,11 @@ struct Reader {
     files: Arc<Files>,
     /// Why it was of no use.
     fault: Option<String>,
-    /// A look at the files that has not ended in time. There is never a second one beside it.
+    /// A look at the files that has not ended. There is never a second one beside it, also if who asked for it has gone
+    /// away: on a file system that hangs, each would hold a thread.
     pending: Option<JoinHandle<Option<Look>>>,
+    /// True if that look has not ended in time.
+    is_overdue: bool,
 }
 
 /// What changed files say.
@@ -53,8 +63,14 @@ impl LiveWebConfig {
         Ok(Self {
             path: path.to_path_buf(),
             current: RwLock::new(Arc::new(config)),
-            reader: Mutex::new(Reader { files: Arc::new(files), fault: None, pending: None }),
+            reader: Mutex::new(Reader { files: Arc::new(files), fault: None, pending: None, is_overdue: false }),
+            on_change: Box::new(|_| {}),
         })
+    }
+
+    /// Tells whenever changed files were read whether they could be taken up.
+    pub fn telling(self, on_change: impl Fn(bool) + Send + Sync + 'static) -> Self {
+        Self { on_change: Box::new(on_change), ..self }
     }
 
     /// What holds now. Files that changed are read again, and those that became invalid change nothing but the log.
@@ -77,27 +93,33 @@ impl LiveWebConfig {
     pub async fn check(&self) -> Result<(), String> {
         let mut reader = self.reader.lock().await;
         self.look(&mut reader).await;
+        if reader.is_overdue {
+            return Err(format!("{}: cannot be read in time", self.path.display()));
+        }
         reader.fault.clone().map_or(Ok(()), Err)
     }
 
     async fn look(&self, reader: &mut Reader) {
-        let is_overdue = reader.pending.is_some();
-        let mut task = reader.pending.take().unwrap_or_else(|| {
-            let (path, files) = (self.path.clone(), Arc::clone(&reader.files));
+        let files = Arc::clone(&reader.files);
+        let task = reader.pending.get_or_insert_with(|| {
+            let path = self.path.clone();
             spawn_blocking(move || look_again(&path, &files))
         });
-        match timeout(if is_overdue { Duration::ZERO } else { PATIENCE }, &mut task).await {
-            Ok(Ok(Some(look))) => self.take_up(look, reader),
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => {
-                tracing::error!(%error, "reading the web configuration failed; this is a defect of the probe");
+        let patience = if reader.is_overdue { Duration::ZERO } else { PATIENCE };
+        let Ok(ended) = timeout(patience, task).await else {
+            if !reader.is_overdue {
+                let path = self.path.display();
+                tracing::error!(%path, "the web configuration cannot be read in time; the last good one stays in use");
             }
-            Err(_) => {
-                if !is_overdue {
-                    let path = self.path.display();
-                    tracing::error!(%path, "the web configuration cannot be read in time; the last good one stays in use");
-                }
-                reader.pending = Some(task);
+            reader.is_overdue = true;
+            return;
+        };
+        (reader.pending, reader.is_overdue) = (None, false);
+        match ended {
+            Ok(Some(look)) => self.take_up(look, reader),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "reading the web configuration failed; this is a defect of the probe");
             }
         }
     }
@@ -122,6 +144,7 @@ impl LiveWebConfig {
                 reader.fault = Some(error);
             }
         }
+        (self.on_change)(reader.fault.is_none());
     }
 }
 

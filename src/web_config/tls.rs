@@ -43,7 +43,8 @@ const KEYS: [&str; 13] = [
 pub fn read_tls(section: &mut Section<'_, '_>, folder: &Path, http2: bool, files: &mut Files) -> Option<ServerConfig> {
     section.keep_confidential();
     let faults_before = section.faults.len();
-    let is_set = KEYS.map(|key| section.has(key)).contains(&true);
+    // Empty texts mean unset, as in Go; templates write them.
+    let is_set = KEYS.map(|key| section.has_content(key)).contains(&true);
 
     let mut pem = PemSource { folder, files };
     let certificate = pem.read(section, "cert", "cert_file").map(|(at, pem)| (at, certificates(section, at, &pem)));
@@ -54,7 +55,7 @@ pub fn read_tls(section: &mut Section<'_, '_>, folder: &Path, http2: bool, files
     });
     let authorities = pem.read(section, "client_ca", "client_ca_file").map(|(at, pem)| certificates(section, at, &pem));
     for (inline, file) in [("cert", "cert_file"), ("key", "key_file")] {
-        if is_set && !is_given(section, inline) && !is_given(section, file) {
+        if is_set && !section.has_content(inline) && !section.has_content(file) {
             section.fault_at(file, format!("missing (expected `{file}` or `{inline}`)"));
         }
     }
@@ -146,10 +147,6 @@ impl PemSource<'_> {
     }
 }
 
-fn is_given(section: &mut Section<'_, '_>, key: &'static str) -> bool {
-    section.has(key) && section.text(key).is_none_or(|text| !text.is_empty())
-}
-
 fn certificates(section: &mut Section<'_, '_>, at: &'static str, pem: &[u8]) -> Vec<CertificateDer<'static>> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().unwrap_or_default();
     if certificates.is_empty() {
@@ -173,11 +170,11 @@ fn read_clients(
         _ => Err("expected NoClientCert, RequestClientCert, RequireAnyClientCert, VerifyClientCertIfGiven or \
                   RequireAndVerifyClientCert"),
     });
-    if policy.is_none() && is_given(section, "client_auth_type") {
+    if policy.is_none() && section.has_content("client_auth_type") {
         return None;
     }
     let policy = policy.unwrap_or(Policy::None);
-    let given = ["client_ca", "client_ca_file"].into_iter().find(|key| is_given(section, key));
+    let given = ["client_ca", "client_ca_file"].into_iter().find(|key| section.has_content(key));
     match given {
         Some(key) if policy == Policy::None => {
             section.fault_at(key, "no client is asked for a certificate (expected `client_auth_type` too)");

@@ -1,6 +1,8 @@
 //! Prometheus and the programs around it, as peers: each on a port of its own, until it is dropped.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod webhook;
+
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,7 +29,11 @@ pub struct Service {
 impl Service {
     /// Starts a program with arguments and with files in its working directory, and waits until it answers at
     /// `/-/ready`; `None` if it is not installed.
-    async fn start(program: &str, arguments: &[&str], files: &[(&str, &str)]) -> Option<Self> {
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer in time.
+    pub async fn start(program: &str, arguments: &[&str], files: &[(&str, &str)]) -> Option<Self> {
         let program = peer(program)?;
         let address = free_address();
         let directory = tempfile::tempdir().expect("a temporary directory");

@@ -32,6 +32,8 @@ pub struct Options {
     pub htpasswd: bool,
     /// Caches the registry of this URL.
     pub proxy_of: Option<String>,
+    /// Every request is in the log.
+    pub access_log: bool,
 }
 
 /// A registry that runs until it is dropped.
@@ -115,7 +117,7 @@ impl DockerRegistry {
         format!("http://{}", self.address)
     }
 
-    /// What it logged: errors alone.
+    /// What it logged: errors, and requests if [`Options::access_log`] says so.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
@@ -158,7 +160,7 @@ impl DockerRegistry {
     }
 
     fn config(&self) -> String {
-        let Self { options: Options { cache, htpasswd, proxy_of }, address, .. } = self;
+        let Self { options: Options { cache, htpasswd, proxy_of, access_log }, address, .. } = self;
         let storage_cache = if *cache { "  cache: {blobdescriptor: inmemory}\n" } else { "" };
         let auth = if *htpasswd {
             format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", self.path("htpasswd"))
@@ -168,7 +170,7 @@ impl DockerRegistry {
         let proxy = proxy_of.as_ref().map(|url| format!("proxy: {{remoteurl: \"{url}\"}}\n")).unwrap_or_default();
         format!(
             "version: 0.1\n\
-             log: {{level: error, accesslog: {{disabled: true}}}}\n\
+             log: {{level: error, accesslog: {{disabled: {quiet}}}}}\n\
              storage:\n  \
                filesystem: {{rootdirectory: {root}}}\n  \
                delete: {{enabled: true}}\n  \
@@ -177,6 +179,7 @@ impl DockerRegistry {
              validation: {{manifests: {{urls: {{allow: ['^https?://']}}}}}}\n\
              http: {{addr: \"{address}\"}}\n\
              {auth}{proxy}",
+            quiet = !access_log,
             root = self.path("root"),
         )
     }

@@ -159,6 +159,11 @@ impl RunningProbe {
         String::from_utf8_lossy(&fs::read(self.directory.path().join(name)).unwrap_or_default()).into_owned()
     }
 
+    /// Its process's id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends a signal, such as `TERM` or `HUP`.
     pub fn signal(&self, name: &str) {
         // `kill` is built into every shell, but a program of its own in few containers.

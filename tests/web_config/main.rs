@@ -6,6 +6,7 @@ mod support;
 mod clients;
 mod curl;
 mod faults;
+mod flags;
 mod live;
 mod prometheus;
 mod reload;
