@@ -76,6 +76,7 @@ pub async fn sweep_watched<R: Registry>(
         Mode::Authoritative => {
             let scope = Arc::new(Scope {
                 confirm: target.confirm,
+                limits: target.limits,
                 tags: target.tags.clone(),
                 platforms: target.platforms.clone(),
                 proofs: Arc::clone(&proofs),

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use registry_integrity_probe::config::{
-    ByteEvidence, Config, ConfigError, Confirm, Credentials, Evidence, ImageSelector, Mode, Secret, Spread, Target, Tls,
+    ByteEvidence, Config, ConfigError, Confirm, Credentials, Evidence, ImageSelector, Limits, Mode, Secret, Spread,
+    Target, Tls,
 };
 use secrecy::ExposeSecret;
 
@@ -84,6 +85,21 @@ fn assert_defaults(target: &Target) {
         Evidence { byte: ByteEvidence::Within(Duration::from_secs(24 * 60 * 60)), content: None, content_budget: None }
     );
     assert_eq!(target.confirm, Confirm { attempts: 3, delay: Duration::from_secs(2) });
+    assert_eq!(
+        target.limits,
+        Limits {
+            manifest_bytes: 4 << 20,
+            depth: 8,
+            descriptors: 10_000,
+            objects: 500_000,
+            tags: 250_000,
+            repositories: 250_000,
+            list_page_bytes: 16 << 20,
+            response_headers: 100,
+            redirects: 5,
+            retries: 4,
+        }
+    );
     for filter in [&target.repositories, &target.tags] {
         assert!(filter.include.is_empty() && filter.exclude.is_empty());
     }
@@ -158,6 +174,20 @@ fn every_key_is_taken_up() {
         }
     );
     assert_eq!(cache.confirm, Confirm { attempts: 5, delay: Duration::ZERO });
+    let limits = Limits {
+        manifest_bytes: 8 << 20,
+        depth: 9,
+        descriptors: 20_000,
+        objects: 1_000_000,
+        tags: 300_000,
+        repositories: 400_000,
+        list_page_bytes: 32 << 20,
+        response_headers: 200,
+        redirects: 2,
+        retries: 3,
+    };
+    assert_eq!(cache.limits, Limits { depth: 12, retries: 0, ..limits }, "the registry's own, then those of all");
+    assert_eq!(plain.limits, limits);
     assert!(cache.repositories.admits("team/app") && cache.repositories.admits("infra-ci"));
     assert!(!cache.repositories.admits("team/old") && !cache.repositories.admits("infra-ci/tools"));
     assert!(cache.tags.admits("1.0") && !cache.tags.admits("1.0-dev"));

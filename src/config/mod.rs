@@ -5,6 +5,7 @@
 
 mod fault;
 mod http_client;
+mod limits;
 mod load;
 mod registry_url;
 mod section;
@@ -25,6 +26,7 @@ use crate::shard::Shard;
 
 pub use fault::{ConfigError, Fault};
 pub(crate) use http_client::boolean;
+pub use limits::Limits;
 pub(crate) use load::{read_bounded, read_document};
 pub(crate) use section::{Elsewhere, Section, read_mapping_among};
 
@@ -60,6 +62,8 @@ pub struct Target {
     pub evidence: Evidence,
     /// How a failure is confirmed before it is believed.
     pub confirm: Confirm,
+    /// What the registry may cost at most.
+    pub limits: Limits,
     /// Which repositories of the catalog are looked at.
     pub repositories: Filter,
     /// Which of their tags.

@@ -12,7 +12,7 @@ use super::yaml::{Node, Value};
 pub(crate) type Elsewhere = &'static [(&'static str, &'static str)];
 
 /// Those of the probe's configuration.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 19] = [
     ("registries", "the top level"),
     ("url", "an entry of `registries`"),
     ("request_timeout", "`global`"),
@@ -20,6 +20,9 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("content", "`evidence`"),
     ("content_budget", "`evidence`"),
     ("attempts", "`confirm`"),
+    ("manifest_bytes", "`limits`"),
+    ("redirects", "`limits`"),
+    ("retries", "`limits`"),
     ("username", "`basic_auth`"),
     ("password", "`basic_auth`"),
     ("password_file", "`basic_auth`"),

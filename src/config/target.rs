@@ -13,7 +13,7 @@ use super::http_client::{is_off, proxy_url, read_credentials, read_tls};
 use super::registry_url::RegistryUrl;
 use super::section::{Section, most_similar, shorten};
 use super::units::{parse_duration, parse_size};
-use super::{ByteEvidence, Confirm, Credentials, Evidence, Filter, ImageSelector, Mode, Spread, Target, Tls};
+use super::{ByteEvidence, Confirm, Credentials, Evidence, Filter, ImageSelector, Limits, Mode, Spread, Target, Tls};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Far above what any registry bears.
@@ -30,11 +30,17 @@ pub(super) struct Global {
     interval: Option<Duration>,
     request_timeout: Duration,
     sweep_timeout: Option<Duration>,
+    limits: Limits,
 }
 
 impl Default for Global {
     fn default() -> Self {
-        Self { interval: Some(INTERVAL), request_timeout: Duration::from_secs(30), sweep_timeout: None }
+        Self {
+            interval: Some(INTERVAL),
+            request_timeout: Duration::from_secs(30),
+            sweep_timeout: None,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -47,6 +53,7 @@ impl Global {
         section.set(&mut global.sweep_timeout, "sweep_timeout", |text| {
             parse_duration(text).map(|timeout| Some(timeout).filter(|timeout| !timeout.is_zero()))
         });
+        section.section("limits", |section| global.limits.read(section));
         global
     }
 }
@@ -74,6 +81,7 @@ impl Target {
             spread: Spread::Auto,
             evidence: Evidence { byte: ByteEvidence::Within(24 * HOUR), content: None, content_budget: None },
             confirm: Confirm { attempts: 3, delay: Duration::from_secs(2) },
+            limits: Limits::default(),
             repositories: Filter::default(),
             shard: None,
             tags: Filter::default(),
@@ -132,6 +140,8 @@ impl Target {
             section.set(&mut confirm.attempts, "attempts", |text| whole_number(text, ATTEMPTS));
             section.set(&mut confirm.delay, "delay", parse_duration);
         });
+        target.limits = global.limits;
+        section.section("limits", |section| target.limits.read(section));
         target.repositories = section.section("repositories", read_filter).unwrap_or_default();
         target.tags = section.section("tags", read_filter).unwrap_or_default();
         target.platforms = section.list("platforms", str::parse);
@@ -194,7 +204,7 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn whole_number<T: std::str::FromStr + PartialOrd + Display>(
+pub(super) fn whole_number<T: std::str::FromStr + PartialOrd + Display>(
     text: &str,
     range: RangeInclusive<T>,
 ) -> Result<T, String> {

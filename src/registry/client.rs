@@ -22,24 +22,16 @@ use super::headers::{ContentRange, retry_after};
 use super::standing::Standing;
 use super::tls::{self, TlsError};
 use super::{Answer, Body, Code, How, List, Listing, Method, Object, Question, Registry, Traffic, Trouble, body, list};
-use crate::config::{Mode, Target};
+use crate::config::{Limits, Mode, Target};
 use crate::oci::{Algorithm, MANIFEST_ACCEPT};
 use crate::report::Cause;
 
-/// A manifest is not larger than this, in bytes (distribution specification, "Pushing Manifests").
-const MANIFEST_LIMIT: u64 = 4 * 1024 * 1024;
-/// One page of a list is not read beyond this, in bytes.
-const LIST_LIMIT: u64 = 16 * 1024 * 1024;
 /// What is read of a blob if the registry sends all of it instead of its last byte.
 const UNASKED_LIMIT: u64 = 64 * 1024;
 /// A blob whose length nobody told is not hashed beyond this, in bytes.
 const UNSIZED_LIMIT: u64 = 64 * 1024 * 1024 * 1024;
 /// A token service's answer is not read beyond this, in bytes.
 const TOKEN_LIMIT: u64 = 1024 * 1024;
-/// Redirects that are followed for one answer.
-const REDIRECTS: u32 = 5;
-/// What passing trouble may cost until it is believed: see [`retry_cost`].
-const RETRY_BUDGET: u32 = 4;
 /// Before the first retry; doubled before each further one.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 
@@ -52,6 +44,7 @@ pub struct HttpRegistry {
     gate: Gate,
     budget: Budget,
     request_timeout: Duration,
+    limits: Limits,
     traffic: Arc<Traffic>,
     /// Endpoints where HEAD was refused although GET is served: manifests, blobs.
     head_refused: [AtomicBool; 2],
@@ -138,6 +131,7 @@ impl HttpRegistry {
             .redirect(redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
+            .http1_max_headers(target.limits.response_headers)
             .connect_timeout(target.request_timeout.min(Duration::from_secs(10)))
             .pool_max_idle_per_host(target.concurrency)
             .pool_idle_timeout(Duration::from_secs(30));
@@ -155,6 +149,7 @@ impl HttpRegistry {
             gate: Gate::new(target.concurrency, target.rate_limit),
             budget: Budget::new(target.evidence.content_budget),
             request_timeout: target.request_timeout,
+            limits: target.limits,
             traffic,
             head_refused: Default::default(),
             get_instead_of_head: target.mode == Mode::Authoritative,
@@ -164,6 +159,11 @@ impl HttpRegistry {
             in_doubt: tokio::sync::Mutex::default(),
             has_answered: AtomicBool::new(false),
         })
+    }
+
+    /// What the registry may cost at most.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Uses the whole concurrency from the first request on: for somebody who waits for a few objects.
@@ -188,7 +188,15 @@ impl HttpRegistry {
             (ACCEPT, HeaderValue::from_static("application/json")),
             (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
         ]);
-        Request { kind, method: Method::Get, url, headers, scope, limit: Some(LIST_LIMIT), hashed: None }
+        Request {
+            kind,
+            method: Method::Get,
+            url,
+            headers,
+            scope,
+            limit: Some(self.limits.list_page_bytes),
+            hashed: None,
+        }
     }
 
     fn object_request(&self, question: &Question, method: Method) -> Request {
@@ -198,7 +206,7 @@ impl HttpRegistry {
         let (kind, path, limit, hashed) = match object {
             Object::Manifest(reference) => {
                 headers.insert(ACCEPT, HeaderValue::from_static(MANIFEST_ACCEPT));
-                (Kind::Manifest, format!("{repository}/manifests/{reference}"), MANIFEST_LIMIT, None)
+                (Kind::Manifest, format!("{repository}/manifests/{reference}"), self.limits.manifest_bytes, None)
             }
             Object::Blob(digest) => {
                 let (range, limit) = match how {
@@ -277,6 +285,7 @@ impl HttpRegistry {
         if let Some(trouble) = self.given_up(request.kind).await {
             return Err(trouble);
         }
+        let budget = self.limits.retries;
         let mut spent = 0;
         let mut exchanges = 0;
         loop {
@@ -288,9 +297,9 @@ impl HttpRegistry {
             };
             // What is not implemented does not pass, other than the rest of 5xx.
             let is_lasting = result.as_ref().is_ok_and(|exchanged| exchanged.answer.status == 501);
-            let cost = |trouble: &Trouble| if is_lasting { RETRY_BUDGET } else { retry_cost(trouble.cause) };
+            let cost = |trouble: &Trouble| if is_lasting { budget } else { retry_cost(trouble.cause, budget) };
             match trouble.as_ref().map(cost) {
-                Some(cost) if spent < RETRY_BUDGET => spent += cost,
+                Some(cost) if spent < budget => spent += cost,
                 _ => {
                     self.note(request, &result, trouble.as_ref());
                     return result.map(|mut exchanged| {
@@ -370,7 +379,7 @@ impl HttpRegistry {
     /// Follows redirects by hand: no credential crosses to another host or port, and nothing goes from https to http.
     async fn redirected(&self, request: &Request, authorization: Option<&HeaderValue>) -> Result<Response, Trouble> {
         let mut url = request.url.clone();
-        for _ in 0..=REDIRECTS {
+        for _ in 0..=self.limits.redirects {
             let authorization = authorization.filter(|_| url.origin() == request.url.origin());
             let response = self.send(request.method, &url, &request.headers, authorization, None).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
@@ -386,7 +395,7 @@ impl HttpRegistry {
             }
             url = target;
         }
-        Err(Trouble::new(Cause::Protocol, format!("more than {REDIRECTS} redirects")))
+        Err(Trouble::new(Cause::Protocol, format!("more than {} redirects", self.limits.redirects)))
     }
 
     async fn send(
@@ -560,13 +569,13 @@ impl Answer {
     }
 }
 
-/// What one retry after this costs of [`RETRY_BUDGET`]: four for what passes, two for what takes long to fail, one for
-/// what hardly ever passes.
-fn retry_cost(cause: Cause) -> u32 {
+/// What one retry after this costs of the retries that there may be: all of them for what passes, half of them for what
+/// takes long to fail, one for what hardly ever passes.
+fn retry_cost(cause: Cause, budget: u32) -> u32 {
     match cause {
         Cause::Unreachable | Cause::RateLimited | Cause::ServerError => 1,
         Cause::Timeout => 2,
-        Cause::Unauthorized | Cause::Protocol => RETRY_BUDGET,
+        Cause::Unauthorized | Cause::Protocol => budget,
     }
 }
 

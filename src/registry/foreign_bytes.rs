@@ -8,7 +8,7 @@ use super::List;
 use super::challenge::{Challenge, parse_challenges};
 use super::error_body::error_code;
 use super::headers::{ContentRange, next_link, retry_after};
-use super::list::names_of;
+use super::page::Page;
 use crate::report::Cause;
 
 /// Text that comes close to being a header: its words and its punctuation in any order.
@@ -68,7 +68,7 @@ proptest! {
 
     #[test]
     fn pages(body in almost(&["{", "}", "[", "]", "\"repositories\"", "\"tags\"", ":", ",", "\"a\"", "null", "1"])) {
-        if let Err(trouble) = names_of(body.as_bytes(), &List::Catalog) {
+        if let Err(trouble) = Page::read(body.as_bytes(), &List::Catalog, 2) {
             prop_assert_eq!(trouble.cause, Cause::Protocol);
             prop_assert!(trouble.detail.chars().count() < 300);
         }

@@ -1,73 +1,30 @@
 //! Reads a paged list to its end, or says that it could not.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use http::header::LINK;
-use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use url::form_urlencoded;
 
 use super::client::HttpRegistry;
 use super::headers::next_link;
+use super::page::Page;
 use super::{Body, List, ListEnd, Listing, Trouble, may_pass};
 use crate::oci::Repository;
 use crate::report::Cause;
 
 /// The largest page that distribution gives by default (`catalog.maxentries`).
 const PAGE: usize = 1000;
-/// A list is not read beyond this many names.
-const NAMES_LIMIT: usize = 250_000;
-/// Nor beyond this many bytes of names.
-const NAMES_BYTES_LIMIT: usize = 16 * 1024 * 1024;
 /// A link to the next page is not followed if its query is longer than this, in bytes.
 const QUERY_LIMIT: usize = 8 * 1024;
 /// So many pages in a row that bring nothing new, and the list is taken to have no end. A few are legal: a registry that
 /// shows each user only some names may filter a page down to nothing.
 const BARREN_PAGES: u32 = 10;
 
-/// The outer `Option` tells an absent member from a `null`: an answer that names no list at all is not an empty list.
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default, deserialize_with = "present")]
-    repositories: Option<Option<Names>>,
-    #[serde(default, deserialize_with = "present")]
-    tags: Option<Option<Names>>,
-}
-
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Names>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
-/// The names of one page, not read beyond the limit: a page of 16 MiB holds four million names of one letter.
-struct Names(Vec<String>);
-
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bounded;
-        impl<'de> Visitor<'de> for Bounded {
-            type Value = Names;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of names")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Names, A::Error> {
-                let mut names = Vec::new();
-                while let Some(name) = seq.next_element()? {
-                    if names.len() == NAMES_LIMIT {
-                        return Err(A::Error::custom(format!("more than {NAMES_LIMIT} names")));
-                    }
-                    names.push(name);
-                }
-                Ok(Names(names))
-            }
-        }
-        deserializer.deserialize_seq(Bounded)
-    }
-}
-
 /// Reads a list, page by page.
 pub async fn read(registry: &HttpRegistry, list: &List) -> Listing {
-    let mut reading = Reading { registry, list, known: HashSet::new(), bytes: 0 };
+    let limits = registry.limits();
+    let most = if *list == List::Catalog { limits.repositories } else { limits.tags };
+    let mut reading = Reading { registry, list, most, known: HashSet::new(), bytes: 0 };
     let end = reading.all_pages().await;
     Listing { names: reading.known.into_iter().collect(), end: end.unwrap_or_else(ListEnd::Incomplete) }
 }
@@ -75,6 +32,8 @@ pub async fn read(registry: &HttpRegistry, list: &List) -> Listing {
 struct Reading<'a> {
     registry: &'a HttpRegistry,
     list: &'a List,
+    /// Names that are read.
+    most: usize,
     known: HashSet<String>,
     /// Of all names.
     bytes: usize,
@@ -86,6 +45,8 @@ struct Read {
     names: usize,
     /// Names that were not known.
     new: usize,
+    /// True if it names more than is read.
+    is_cut: bool,
     /// The query of the next page, as the registry links it.
     next: Option<String>,
     last: Option<String>,
@@ -103,6 +64,13 @@ impl Reading<'_> {
                 self.look_above(last).await?;
             }
             barren = if page.new == 0 { barren + 1 } else { 0 };
+            let most_bytes = self.registry.limits().list_page_bytes;
+            // As many as there may be is not too many, unless there are more.
+            let is_over = self.known.len() > self.most || self.bytes as u64 > most_bytes;
+            if page.is_cut || is_over || (page.next.is_some() && self.known.len() == self.most) {
+                let limit = format!("the list has more than {} names, or {most_bytes} bytes of them", self.most);
+                return Err(Trouble::new(Cause::Protocol, limit));
+            }
             query = match page {
                 Read { next: Some(next), .. } if asked.contains(&next) => {
                     return Err(Trouble::new(Cause::Protocol, "the list's pages go in a circle"));
@@ -121,10 +89,6 @@ impl Reading<'_> {
                 }
                 Read { .. } => return Ok(ListEnd::Complete),
             };
-            if self.known.len() >= NAMES_LIMIT || self.bytes >= NAMES_BYTES_LIMIT {
-                let limit = format!("the list has more than {NAMES_LIMIT} names, or {NAMES_BYTES_LIMIT} bytes of them");
-                return Err(Trouble::new(Cause::Protocol, limit));
-            }
         }
     }
 
@@ -199,7 +163,7 @@ impl Reading<'_> {
                 return Err(Trouble::new(Cause::Unreachable, "the connection ended within a page"));
             }
         };
-        let names = names_of(body, self.list)?;
+        let Page { names, is_cut } = Page::read(body, self.list, self.most)?;
         let (count, last) = (names.len(), names.last().cloned());
         let known_before = self.known.len();
         names.into_iter().for_each(|name| self.add(name));
@@ -210,23 +174,8 @@ impl Reading<'_> {
             .filter_map(|value| value.to_str().ok())
             .find_map(next_link)
             .map(query_of);
-        Ok(Some(Read { names: count, new: self.known.len() - known_before, next, last }))
+        Ok(Some(Read { names: count, new: self.known.len() - known_before, is_cut, next, last }))
     }
-}
-
-/// The names on a page; `null` is a list of none.
-pub(super) fn names_of(body: &[u8], list: &List) -> Result<Vec<String>, Trouble> {
-    let page: Page = serde_json::from_slice(body).map_err(|error| {
-        // It may quote a text of any length.
-        let error: String = error.to_string().chars().take(200).collect();
-        Trouble::new(Cause::Protocol, format!("a page is not what it should be: {error}"))
-    })?;
-    let names = match list {
-        List::Catalog => page.repositories,
-        List::Tags(_) => page.tags,
-    };
-    let names = names.ok_or_else(|| Trouble::new(Cause::Protocol, "an answer of status 200 holds no list"))?;
-    Ok(names.map_or_else(Vec::new, |names| names.0))
 }
 
 /// Of a link only the query is taken: registries behind a proxy write the host, scheme or path that they see themselves.

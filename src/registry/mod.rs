@@ -18,6 +18,7 @@ mod foreign_bytes;
 mod gate;
 mod headers;
 mod list;
+mod page;
 mod scheme;
 mod standing;
 mod tls;

@@ -7,9 +7,6 @@ use crate::judge::Suspicion;
 use crate::oci::{Descriptor, Digest, Manifest, Platform, Reference};
 use crate::report::{Cause, Kind};
 
-/// Indexes may be nested this deep.
-pub const DEPTH_LIMIT: u8 = 8;
-
 /// An object of the graph, by its position.
 pub type NodeId = usize;
 /// An image of the graph, by its position.
@@ -140,18 +137,18 @@ impl Graph {
     }
 
     /// Takes in what a manifest points to. Gives the nodes that have to be asked for.
-    pub fn expand(&mut self, parent: NodeId, manifest: &Manifest, platforms: &[Platform]) -> Vec<NodeId> {
+    pub fn expand(&mut self, parent: NodeId, manifest: &Manifest, platforms: &[Platform], deepest: u8) -> Vec<NodeId> {
         let children = wanted_children(manifest, platforms).map(|child| (Kind::Child, child));
         let config = manifest.config.iter().map(|config| (Kind::Config, config));
         let layers = manifest.layers.iter().map(|layer| (Kind::Layer, layer));
         children
             .chain(config)
             .chain(layers)
-            .filter_map(|(kind, descriptor)| self.attach(parent, kind, descriptor))
+            .filter_map(|(kind, descriptor)| self.attach(parent, kind, descriptor, deepest))
             .collect()
     }
 
-    fn attach(&mut self, parent: NodeId, kind: Kind, descriptor: &Descriptor) -> Option<NodeId> {
+    fn attach(&mut self, parent: NodeId, kind: Kind, descriptor: &Descriptor, deepest: u8) -> Option<NodeId> {
         let (id, is_new) = self.node(descriptor.digest.clone(), kind, descriptor.size, Some(parent));
         let media_type = descriptor.media_type.as_deref().map(|text| self.intern(text));
         let platform = descriptor.platform.as_ref().map(|platform| self.intern(&platform.to_string()));
@@ -168,8 +165,8 @@ impl Graph {
         if !node.parents.iter().any(|&(known, size)| known == parent && size == descriptor.size) {
             node.parents.push((parent, descriptor.size));
         }
-        if is_new && depth > DEPTH_LIMIT {
-            let detail = format!("indexes are nested more than {DEPTH_LIMIT} deep");
+        if is_new && depth > deepest {
+            let detail = format!("indexes are nested more than {deepest} deep");
             node.state = NodeState::Found(Finding::Unjudged { cause: Cause::Protocol, detail });
             return None;
         }

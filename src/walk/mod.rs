@@ -21,7 +21,7 @@ pub use graph::wanted_children;
 pub use inquiry::Inquiry;
 pub use observer::{Observation, Observer};
 
-use crate::config::{Confirm, Filter};
+use crate::config::{Confirm, Filter, Limits};
 use crate::judge::{Suspicion, Verdict};
 use crate::manifests::Manifests;
 use crate::oci::{Digest, Manifest, Platform, Reference, Repository, Tag};
@@ -37,8 +37,6 @@ const UNDER_WAY: usize = 64;
 const CONFIRMED_AT_ONCE: usize = 1024;
 /// Configs up to this length, in bytes, are read whole where somebody watches.
 const SHORT_CONFIG: u64 = 64 * 1024;
-/// Objects that are kept of one repository: some hundred bytes each.
-const OBJECTS_LIMIT: usize = 500_000;
 /// A tag that moves more often than this while its repository is walked is not judged.
 const MOVES: u32 = 3;
 
@@ -47,6 +45,8 @@ const MOVES: u32 = 3;
 pub struct Scope {
     /// How a failure is confirmed.
     pub confirm: Confirm,
+    /// What it may cost at most.
+    pub limits: Limits,
     /// Which tags.
     pub tags: Filter,
     /// Children that must exist; empty: all.
@@ -268,8 +268,17 @@ impl<R: Registry> Walk<R> {
                 }
                 Subject::Node(id) => {
                     let named = sound.manifest.as_deref().map_or(0, Manifest::descriptors);
-                    if self.graph.nodes.len() + named > OBJECTS_LIMIT {
-                        let detail = format!("the repository has more than {OBJECTS_LIMIT} objects");
+                    let Limits { descriptors, objects, depth, .. } = self.scope.limits;
+                    let too_many = match () {
+                        () if named > descriptors => {
+                            Some(format!("the manifest names more than {descriptors} objects"))
+                        }
+                        () if self.graph.nodes.len() + named > objects => {
+                            Some(format!("the repository has more than {objects} objects"))
+                        }
+                        () => None,
+                    };
+                    if let Some(detail) = too_many {
                         let finding = Finding::Unjudged { cause: Cause::Protocol, detail };
                         self.graph.nodes[id].state = NodeState::Found(finding);
                         return;
@@ -278,7 +287,7 @@ impl<R: Registry> Walk<R> {
                     if let Some(manifest) = sound.manifest {
                         let (digest, size) = (&self.graph.nodes[id].digest, sound.length.unwrap_or_default());
                         self.scope.manifests.hashed(&self.repository, digest, &manifest, size, SystemTime::now());
-                        let found = self.graph.expand(id, &manifest, &self.scope.platforms);
+                        let found = self.graph.expand(id, &manifest, &self.scope.platforms, depth);
                         self.queue.extend(found.into_iter().map(Subject::Node));
                         let node = &mut self.graph.nodes[id];
                         node.media_type = node.media_type.take().or_else(|| manifest.media_type.map(Into::into));

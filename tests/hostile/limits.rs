@@ -1,9 +1,12 @@
 //! What a registry may cost at most.
 
-use registry_integrity_probe::demo::fault::{answers_with, at, on, on_tag};
-use registry_integrity_probe::demo::{Endpoint, Image};
+use registry_integrity_probe::config::{Limits, Target};
+use registry_integrity_probe::demo::fault::{
+    answers, answers_with, at, many_headers, on, on_tag, pads_body_to, redirects_to,
+};
+use registry_integrity_probe::demo::{Endpoint, Image, Registry};
 use registry_integrity_probe::oci::Digest;
-use registry_integrity_probe::report::{Cause, Reason};
+use registry_integrity_probe::report::{Cause, Outcome, Reason, Report};
 
 use super::{app, causes, reasons, registry_with};
 use crate::sweeping::Sweeping;
@@ -83,4 +86,109 @@ async fn texts_of_a_registry_are_shown_in_part() {
     let size = serde_json::to_vec(&report).unwrap().len();
     assert!(size < 50_000, "{size} bytes of report");
     assert_eq!(reasons(&report), [Reason::Malformed, Reason::Missing, Reason::Malformed], "{:?}", report.unverified);
+}
+
+/// Sweeps with other limits, and again with those that the settings have anyway.
+async fn with_and_without(registry: &Registry, limits: Limits) -> (Report, Report) {
+    let limited = Sweeping::of(registry).with(|target| target.limits = limits).sweep().await;
+    (limited, Sweeping::of(registry).sweep().await)
+}
+
+/// Says that nothing failed and something could not be judged, for this reason alone.
+fn assert_limited(report: &Report, why: &str) {
+    assert_eq!(reasons(report), []);
+    assert!(!report.unverified.is_empty(), "{why}: nothing was limited");
+    for entry in &report.unverified {
+        assert_eq!(entry.cause, Cause::Protocol, "{entry:?}");
+        assert!(entry.detail.contains(why), "{entry:?}");
+    }
+}
+
+#[tokio::test]
+async fn limits_of_what_is_read_are_as_configured() {
+    let registry = registry_with(&app()).await;
+    let image = Image::index().named("nested").containing([Image::index().named("inner").platforms(["linux/amd64"])]);
+    registry.push("nested:1", &image);
+    let layers = Image::manifest().named("layers").with_layers(9);
+    registry.push("layers:1", &layers);
+    registry.push("layers:2", &layers);
+    let defaults = Limits::default();
+    for (limits, why, judged) in [
+        (Limits { manifest_bytes: 1024, ..defaults }, "longer than 1024 bytes", 3),
+        (Limits { depth: 1, ..defaults }, "nested more than 1 deep", 4),
+        (Limits { descriptors: 9, ..defaults }, "names more than 9 objects", 3),
+        (Limits { objects: 10, ..defaults }, "the repository has more than 10 objects", 3),
+    ] {
+        let (limited, whole) = with_and_without(&registry, limits).await;
+        assert_limited(&limited, why);
+        assert_eq!((limited.outcome, limited.images.intact), (Outcome::Partial, judged), "{why}");
+        assert_eq!((whole.outcome, whole.images.intact), (Outcome::Complete, 5));
+    }
+}
+
+#[tokio::test]
+async fn as_many_names_as_are_configured_are_read_and_more_are_said() {
+    let registry = registry_with(&app()).await;
+    for n in 0..4 {
+        registry.push(&format!("tags:{n}"), &app());
+    }
+    let defaults = Limits::default();
+    let limits = Limits { repositories: 2, ..defaults };
+    let (limited, _) = with_and_without(&registry, limits).await;
+    assert_limited(&limited, "more than 2 names");
+    assert_eq!((limited.outcome, limited.repositories, limited.images.intact), (Outcome::Failed, 2, 5));
+    let (enough, _) = with_and_without(&registry, Limits { repositories: 3, tags: 4, ..defaults }).await;
+    assert_eq!((enough.outcome, enough.images.intact), (Outcome::Complete, 6));
+    let (limited, _) = with_and_without(&registry, Limits { tags: 3, ..defaults }).await;
+    assert_limited(&limited, "more than 3 names");
+    assert_eq!((limited.outcome, limited.images.intact), (Outcome::Partial, 5));
+
+    // The same where the names come a few a page.
+    registry.page_tags_by(2);
+    let (limited, whole) = with_and_without(&registry, Limits { tags: 2, ..defaults }).await;
+    assert_limited(&limited, "more than 2 names");
+    assert_eq!((limited.images.intact, whole.images.intact), (4, 6));
+
+    registry.fault(at(Endpoint::Catalog), pads_body_to(2_000));
+    let (limited, whole) = with_and_without(&registry, Limits { list_page_bytes: 1024, ..defaults }).await;
+    assert_limited(&limited, "a page is longer than 1024 bytes");
+    assert_eq!((limited.outcome, whole.outcome), (Outcome::Failed, Outcome::Complete));
+}
+
+#[tokio::test]
+async fn headers_redirects_and_retries_are_as_configured() {
+    let (registry, elsewhere) = (registry_with(&app()).await, registry_with(&app()).await);
+    let defaults = Limits::default();
+    let headers = registry.fault(at(Endpoint::Tags), many_headers(60));
+    let (limited, whole) = with_and_without(&registry, Limits { response_headers: 40, ..defaults }).await;
+    assert_limited(&limited, "the answer is not HTTP");
+    assert_eq!(whole.outcome, Outcome::Complete);
+    headers.lift();
+    let headers = registry.fault(at(Endpoint::Tags), many_headers(150));
+    let (raised, whole) = with_and_without(&registry, Limits { response_headers: 400, ..defaults }).await;
+    assert_eq!((raised.outcome, whole.outcome), (Outcome::Complete, Outcome::Partial));
+    headers.lift();
+
+    let redirect = registry.fault(at(Endpoint::Blob), redirects_to(elsewhere.url()));
+    let (limited, whole) = with_and_without(&registry, Limits { redirects: 0, ..defaults }).await;
+    assert_limited(&limited, "more than 0 redirects");
+    assert_eq!(whole.outcome, Outcome::Complete);
+    redirect.lift();
+
+    for (retries, asked) in [(0, 1), (2, 3)] {
+        let fault = registry.fault(on_tag("1").in_repository("app"), answers(503));
+        registry.clear_requests();
+        let report = Sweeping::of(&registry)
+            .with(|target: &mut Target| {
+                target.limits.retries = retries;
+                target.confirm.attempts = 1;
+            })
+            .sweep()
+            .await;
+        fault.lift();
+        assert_eq!(reasons(&report), [Reason::Unreadable], "one object alone");
+        let heads =
+            registry.requests().iter().filter(|r| r.path == "/v2/app/manifests/1" && r.method == "HEAD").count();
+        assert_eq!(heads, asked, "the question, and {retries} times more");
+    }
 }
