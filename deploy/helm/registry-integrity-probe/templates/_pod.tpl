@@ -97,14 +97,14 @@ spec:
     # One folder, so that the configuration names the Secret's keys as files beside it.
     - name: config
       projected:
-        defaultMode: 0440
+        defaultMode: 288 # r--r-----
         sources:
           - configMap: {name: {{ include "probe.configMap" . }}}
           - secret: {name: {{ include "probe.credentialsSecret" . }}, optional: true}
     {{- if eq .Values.mode "serve" }}
     {{- with .Values.serve.webConfigSecret }}
     - name: web-config
-      secret: {secretName: {{ . }}, defaultMode: 0440}
+      secret: {secretName: {{ . }}, defaultMode: 288} # r--r-----
     {{- end }}
     {{- end }}
     {{- if and .Values.storage.enabled (not (include "probe.stateful" .)) }}
