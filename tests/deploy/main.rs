@@ -5,8 +5,10 @@ mod support;
 
 mod chart;
 mod hardening;
+mod image;
 mod kustomize;
 mod objects;
 mod same;
 mod schemas;
+mod systemd;
 mod works;
