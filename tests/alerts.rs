@@ -12,6 +12,11 @@ use registry_integrity_probe::metrics::FAMILIES;
 use saphyr::{LoadableYamlNode, Yaml};
 
 const RULES: &str = "alerts/registry-integrity.rules.yaml";
+/// The same rules for the Prometheus operator. `UPDATE=1 cargo test --test alerts` writes it anew.
+const PROMETHEUS_RULE: &str = "alerts/prometheus-rule.yaml";
+
+/// What kube-state-metrics says of containers.
+const OF_KUBERNETES: [&str; 3] = ["kube_pod_container_info", "kube_pod_init_container_info", "kube_pod_status_phase"];
 
 struct Alert {
     name: String,
@@ -32,20 +37,27 @@ fn text(yaml: &Yaml) -> String {
     yaml.as_str().expect("a text").to_string()
 }
 
-fn alerts() -> Vec<Alert> {
+fn rules<T>(wanted: impl Fn(&Yaml) -> Option<T>) -> Vec<T> {
     let source = read(RULES);
     let documents = Yaml::load_from_str(&source).unwrap();
     let groups = documents[0]["groups"].as_sequence().unwrap();
-    groups
-        .iter()
-        .flat_map(|group| group["rules"].as_sequence().unwrap())
-        .map(|rule| Alert {
-            name: text(&rule["alert"]),
+    groups.iter().flat_map(|group| group["rules"].as_sequence().unwrap()).filter_map(wanted).collect()
+}
+
+fn alerts() -> Vec<Alert> {
+    rules(|rule| {
+        Some(Alert {
+            name: rule.as_mapping_get("alert")?.as_str()?.to_string(),
             expression: text(&rule["expr"]),
             labels: rule["labels"].as_mapping().unwrap().keys().map(text).collect(),
             annotations: rule["annotations"].as_mapping().unwrap().iter().map(|(k, v)| (text(k), text(v))).collect(),
         })
-        .collect()
+    })
+}
+
+/// The name of each recording rule, and its expression.
+fn records() -> Vec<(String, String)> {
+    rules(|rule| Some((rule.as_mapping_get("record")?.as_str()?.to_string(), text(&rule["expr"]))))
 }
 
 #[derive(Default)]
@@ -65,44 +77,67 @@ impl ExprVisitor for MetricNames {
 }
 
 #[test]
-fn the_three_alerts_are_there() {
+fn the_alerts_are_there() {
     let names: Vec<String> = alerts().into_iter().map(|alert| alert.name).collect();
     assert_eq!(
         names,
-        ["RegistryManifestIntegrityFailure", "RegistryIntegrityProbeStale", "RegistryCatalogInaccessible"]
+        [
+            "RegistryManifestIntegrityFailure",
+            "RegistryIntegrityProbeStale",
+            "RegistryCatalogInaccessible",
+            "RegistryImageUnverified",
+            "RegistryImageBrokenInUse",
+            "RegistryProbeSlow",
+            "RegistryProbeDown",
+        ]
     );
 }
 
 #[test]
 fn expressions_use_metrics_that_exist() {
-    let existing: BTreeSet<&str> = FAMILIES.iter().map(|family| family.name).collect();
-    for alert in alerts() {
-        let expression = parser::parse(&alert.expression).unwrap_or_else(|error| panic!("{}: {error}", alert.name));
+    let records = records();
+    let existing: BTreeSet<&str> = FAMILIES
+        .iter()
+        .map(|family| family.name)
+        .chain(records.iter().map(|(name, _)| name.as_str()))
+        .chain(OF_KUBERNETES)
+        .collect();
+    let alerts = alerts().into_iter().map(|alert| (alert.name, alert.expression));
+    for (rule, expression) in alerts.chain(records.clone()) {
+        let expression = parser::parse(&expression).unwrap_or_else(|error| panic!("{rule}: {error}"));
         let mut used = MetricNames::default();
         walk_expr(&mut used, &expression).unwrap();
-        assert!(!used.0.is_empty(), "{}", alert.name);
+        assert!(!used.0.is_empty(), "{rule}");
         for name in used.0 {
-            assert!(existing.contains(name.as_str()), "{}: {name}", alert.name);
+            assert!(existing.contains(name.as_str()), "{rule}: {name}");
         }
     }
 }
 
 #[test]
 fn labels_in_expressions_and_texts_exist() {
-    let of_the_target = ["instance", "pod"];
+    let of_the_target = ["instance", "pod", "job", "shard"];
+    let of_kubernetes = ["cluster", "namespace", "container", "image", "image_spec"];
     let existing: BTreeSet<&str> =
-        FAMILIES.iter().flat_map(|family| family.labels).copied().chain(of_the_target).collect();
-    let lists = Regex::new(r"(?:without|ignoring|by|on) \(([a-z_, ]+)\)").unwrap();
+        FAMILIES.iter().flat_map(|family| family.labels).copied().chain(of_the_target).chain(of_kubernetes).collect();
+    let lists = Regex::new(r"(?:without|ignoring|by|on|group_left) \(([a-z_, ]+)\)").unwrap();
     let in_texts = Regex::new(r"\$labels\.(\w+)").unwrap();
+    let is_used_in = |expression: &str| -> Vec<String> {
+        let list = |list: regex::Captures| list[1].split(", ").map(ToString::to_string).collect::<Vec<_>>();
+        lists.captures_iter(expression).flat_map(list).collect()
+    };
+    for (rule, expression) in records() {
+        for label in is_used_in(&expression) {
+            assert!(existing.contains(label.as_str()), "{rule}: {label}");
+        }
+    }
     for alert in alerts() {
-        let mut used: Vec<String> = lists
-            .captures_iter(&alert.expression)
-            .flat_map(|list| list[1].split(", ").map(ToString::to_string).collect::<Vec<_>>())
-            .collect();
+        let mut used = is_used_in(&alert.expression);
         for (_, text) in &alert.annotations {
             used.extend(in_texts.captures_iter(text).map(|label| label[1].to_string()));
         }
-        assert!(used.iter().any(|label| label == "registry"), "{}", alert.name);
+        let whose = if alert.name == "RegistryProbeDown" { "job" } else { "registry" };
+        assert!(used.iter().any(|label| label == whose), "{}", alert.name);
         for label in used {
             assert!(existing.contains(label.as_str()), "{}: {label}", alert.name);
         }
@@ -146,6 +181,28 @@ fn promtool(arguments: &[&str]) {
     let output = promtool.args(arguments).current_dir(project("")).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn the_operator_s_object_holds_the_same_rules() {
+    let rules = read(RULES);
+    let (head, groups) = rules.split_once("\ngroups:\n").unwrap();
+    let head = head.replace("registry-integrity.rules.yaml", "prometheus-rule.yaml");
+    let indented: String =
+        groups.lines().map(|line| if line.is_empty() { "\n".to_string() } else { format!("  {line}\n") }).collect();
+    let object = format!(
+        "# Generated from registry-integrity.rules.yaml; change that one.\n#\n{head}\n\
+         apiVersion: monitoring.coreos.com/v1\n\
+         kind: PrometheusRule\n\
+         metadata:\n  name: registry-integrity-probe\n  labels:\n    app.kubernetes.io/name: registry-integrity-probe\n\
+         spec:\n  groups:\n{indented}"
+    );
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(project(PROMETHEUS_RULE), &object).unwrap();
+    }
+    assert_eq!(read(PROMETHEUS_RULE), object, "UPDATE=1 cargo test --test alerts writes it anew");
+    let (object, rules) = (Yaml::load_from_str(&object).unwrap(), Yaml::load_from_str(&rules).unwrap());
+    assert_eq!(object[0]["spec"]["groups"], rules[0]["groups"]);
 }
 
 #[test]

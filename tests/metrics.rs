@@ -5,11 +5,13 @@ mod sample;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus::core::Collector;
-use registry_integrity_probe::metrics::{self, FAMILIES, StateCollector};
+use registry_integrity_probe::config::Target;
+use registry_integrity_probe::metrics::{self, FAMILIES, StateCollector, UNVERIFIED_IMAGES_LIMIT};
 use registry_integrity_probe::oci::{Digest, Image, Reference};
+use registry_integrity_probe::proofs::Evidence;
 use registry_integrity_probe::registry::{Code, Method};
 use registry_integrity_probe::report::{Cause, Reason};
 use registry_integrity_probe::state::{ConfigPart, State};
@@ -45,6 +47,12 @@ fn before_the_first_sweep_closed_sets_are_zero_and_the_unknown_is_absent() {
     for state in ["intact", "broken", "unverified"] {
         closed.push(format!("registry_integrity_images{{registry=\"a\",state=\"{state}\"}}"));
     }
+    for evidence in ["head", "byte", "content"] {
+        closed.push(format!("registry_integrity_blobs{{registry=\"a\",evidence=\"{evidence}\"}}"));
+    }
+    for code in ["2xx", "3xx", "4xx", "5xx", "unreachable", "timeout", "protocol"] {
+        closed.push(format!("registry_integrity_token_requests_total{{registry=\"a\",code=\"{code}\"}}"));
+    }
     for outcome in ["complete", "partial", "failed"] {
         closed.push(format!("registry_integrity_sweeps_total{{registry=\"a\",outcome=\"{outcome}\"}}"));
     }
@@ -68,6 +76,8 @@ fn before_the_first_sweep_closed_sets_are_zero_and_the_unknown_is_absent() {
         "registry_integrity_sweep_duration_seconds",
         "registry_integrity_repositories",
         "registry_integrity_image_broken",
+        "registry_integrity_image_unverified",
+        "registry_integrity_concurrency",
     ] {
         assert!(!has_family(&text, absent), "{absent}\n{text}");
     }
@@ -168,17 +178,75 @@ fn too_many_broken_images_are_counted_instead() {
 }
 
 #[test]
+fn images_that_could_not_be_judged_are_named_up_to_a_limit_and_the_broken_ones_are_not_among_them() {
+    let state = state_of("a");
+    let registry = state.registry("a").unwrap();
+    let mut report = partial("a", vec![unjudged_layer("z", Cause::Timeout, &["app:1", "infra-ci:latest"])]);
+    report.failures = vec![orphan_child()];
+    registry.ended(report, nine_o_clock());
+    let series = |text: &str| -> Vec<String> {
+        let is_named = |line: &&str| line.starts_with("registry_integrity_image_unverified{");
+        text.lines().filter(is_named).map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        series(&metrics::render(&state)),
+        [r#"registry_integrity_image_unverified{registry="a",repository="app",tag="1"} 1"#]
+    );
+
+    let images: Vec<String> = (0..2 * UNVERIFIED_IMAGES_LIMIT).map(|n| format!("app:{n}")).collect();
+    let images: Vec<&str> = images.iter().map(String::as_str).collect();
+    registry.ended(partial("a", vec![unjudged_layer("z", Cause::Timeout, &images)]), nine_o_clock());
+    assert_eq!(series(&metrics::render(&state)).len(), UNVERIFIED_IMAGES_LIMIT);
+
+    registry.ended(intact("a"), nine_o_clock());
+    assert!(!has_family(&metrics::render(&state), "registry_integrity_image_unverified"));
+}
+
+#[test]
+fn a_registry_is_known_by_the_host_that_image_references_write() {
+    for (url, host) in [
+        ("https://registry.example.com:5050", "registry.example.com:5050"),
+        ("https://registry.example.com:443/", "registry.example.com"),
+        ("http://[::1]:5000", "[::1]:5000"),
+    ] {
+        let target = Target { name: "private".to_string(), ..Target::with_defaults(url.parse().unwrap()) };
+        let text = metrics::render(&State::new(&[target]));
+        let series = format!(r#"registry_integrity_registry_info{{registry="private",host="{host}"}}"#);
+        assert_eq!(value(&text, &series), Some(1.0), "{text}");
+    }
+}
+
+#[test]
+fn blobs_are_counted_by_what_proves_them() {
+    let state = state_of("a");
+    let registry = state.registry("a").unwrap();
+    let (repository, digest) = ("app".parse().unwrap(), Digest::sha256(b"layer"));
+    registry.proofs().begin();
+    registry.proofs().proved(&repository, &digest, Evidence::LastByte, SystemTime::now());
+    registry.ended(intact("a"), nine_o_clock());
+    let text = metrics::render(&state);
+    for (evidence, count) in [("head", 0.0), ("byte", 1.0), ("content", 0.0)] {
+        let series = format!(r#"registry_integrity_blobs{{registry="a",evidence="{evidence}"}}"#);
+        assert_eq!(value(&text, &series), Some(count), "{text}");
+    }
+}
+
+#[test]
 fn traffic_becomes_counters_and_a_histogram() {
     let state = state_of("a");
     let traffic = &state.registry("a").unwrap().traffic;
     traffic.count(Method::Head, Code::Success, Duration::from_millis(2));
     traffic.count(Method::Head, Code::Timeout, Duration::from_secs(40));
     traffic.count_received(17);
+    traffic.count_token_request(Code::ClientError);
+    traffic.set_concurrency(5);
     let text = metrics::render(&state);
     let histogram = "registry_integrity_request_duration_seconds";
     for (series, expected) in [
         (r#"registry_integrity_requests_total{registry="a",method="HEAD",code="timeout"}"#.to_string(), 1.0),
         (r#"registry_integrity_received_bytes_total{registry="a"}"#.to_string(), 17.0),
+        (r#"registry_integrity_token_requests_total{registry="a",code="4xx"}"#.to_string(), 1.0),
+        (r#"registry_integrity_concurrency{registry="a"}"#.to_string(), 5.0),
         (format!(r#"{histogram}_bucket{{registry="a",method="HEAD",le="0.001"}}"#), 0.0),
         (format!(r#"{histogram}_bucket{{registry="a",method="HEAD",le="30"}}"#), 1.0),
         (format!(r#"{histogram}_bucket{{registry="a",method="HEAD",le="+Inf"}}"#), 2.0),
@@ -243,6 +311,7 @@ fn everything() -> State {
     report.unverified = partial("a", vec![unjudged_layer("z", Cause::Timeout, &["app:1"])]).unverified;
     registry.ended(report, nine_o_clock() + Duration::from_secs(900));
     registry.traffic.count(Method::Get, Code::Success, Duration::from_millis(3));
+    registry.traffic.set_concurrency(4);
     state.reloaded(ConfigPart::Probe, true, nine_o_clock());
     state
 }

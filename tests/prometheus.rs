@@ -41,7 +41,7 @@ impl Prometheus {
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/registry-integrity.rules.yaml");
         let is_waiting = |line: &&str| line.trim_start().starts_with("for: ");
         let rules = fs::read_to_string(rules).unwrap();
-        assert_eq!(rules.lines().filter(is_waiting).count(), 3);
+        assert_eq!(rules.lines().filter(is_waiting).count(), rules.matches("- alert:").count());
         let impatient: String =
             rules.lines().filter(|line| !is_waiting(line)).map(|line| format!("{line}\n")).collect();
         fs::write(folder.path().join("rules.yaml"), impatient).unwrap();

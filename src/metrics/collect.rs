@@ -1,6 +1,6 @@
 //! Turns the state into metric families.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,13 +8,19 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::families::{self as family, FAMILIES, Family};
+use url::Url;
+
 use crate::oci::Image;
 use crate::registry::{Code, DURATION_BUCKETS, Durations, Method, Traffic};
-use crate::report::{Cause, Failure, ImageState, Kind, Outcome, Reason, Report};
+use crate::report::{Cause, Coverage, Failure, ImageState, Kind, Outcome, Reason, Report};
 use crate::state::{Known, RegistryState, Reload, State};
 
 /// Broken images of one registry that get a series of their own, unless something else is asked for.
 pub const DEFAULT_BROKEN_IMAGES_LIMIT: usize = 1000;
+
+/// Unverified images of one registry that get a series of their own. An outage makes thousands of them, and names of that
+/// many help nobody; `registry_integrity_images` counts all.
+pub const UNVERIFIED_IMAGES_LIMIT: usize = 100;
 
 /// Collects every `registry_integrity_*` metric from what the state knows at the moment of the collect.
 pub struct StateCollector {
@@ -61,9 +67,13 @@ impl Collector for StateCollector {
             let name = registry.name.as_str();
             let known = registry.known();
             samples.add(&family::SWEEP_INTERVAL, &[name], registry.interval().as_secs_f64());
+            if let Some(host) = host(&registry.url) {
+                samples.add(&family::REGISTRY_INFO, &[name, &host], 1.0);
+            }
             samples.add_sweeps(name, &known);
             samples.add_findings(name, known.report.as_deref());
             samples.add_broken_images(name, known.failures(), self.broken_images_limit);
+            samples.add_unverified_images(name, known.report.as_deref());
             samples.add_traffic(name, &registry.traffic);
         }
         samples.into_families()
@@ -82,6 +92,10 @@ impl Samples {
         }
         for kind in Kind::ALL {
             self.add(&family::OBJECTS, &[registry, kind.as_str()], known.objects.get(kind) as f64);
+        }
+        let Coverage { head, byte, content } = known.coverage.unwrap_or_default();
+        for (evidence, count) in [("head", head), ("byte", byte), ("content", content)] {
+            self.add(&family::BLOBS, &[registry, evidence], count as f64);
         }
         if let Some(repositories) = known.repositories {
             self.add(&family::REPOSITORIES, &[registry], repositories as f64);
@@ -138,6 +152,16 @@ impl Samples {
         self.add(&family::IMAGE_BROKEN_OMITTED, &[registry], broken.len().saturating_sub(limit) as f64);
     }
 
+    fn add_unverified_images(&mut self, registry: &str, report: Option<&Report>) {
+        let Some(report) = report else { return };
+        let broken: BTreeSet<&Image> = report.failures.iter().flat_map(|failure| &failure.images).collect();
+        let unverified: BTreeSet<&Image> =
+            report.unverified.iter().flat_map(|entry| &entry.images).filter(|image| !broken.contains(image)).collect();
+        for image in unverified.into_iter().take(UNVERIFIED_IMAGES_LIMIT) {
+            self.add(&family::IMAGE_UNVERIFIED, &[registry, &image.repository, &image.reference.to_string()], 1.0);
+        }
+    }
+
     fn add_traffic(&mut self, registry: &str, traffic: &Traffic) {
         for method in Method::ALL {
             for code in Code::ALL {
@@ -149,6 +173,12 @@ impl Samples {
             self.push(&family::REQUEST_DURATION, metric);
         }
         self.add(&family::RECEIVED_BYTES, &[registry], traffic.received_bytes() as f64);
+        for code in Code::ALL {
+            self.add(&family::TOKEN_REQUESTS, &[registry, code.as_str()], traffic.token_requests(code) as f64);
+        }
+        if let Some(limit) = traffic.concurrency() {
+            self.add(&family::CONCURRENCY, &[registry], limit as f64);
+        }
     }
 
     fn add(&mut self, family: &Family, label_values: &[&str], value: f64) {
@@ -206,6 +236,14 @@ fn histogram(durations: &Durations) -> Histogram {
     histogram.set_sample_count(durations.count);
     histogram.set_sample_sum(durations.sum);
     histogram
+}
+
+/// The host of a registry's URL, with the port if it is not the scheme's own: what stands before the first slash of a
+/// reference to one of its images.
+fn host(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    let host = url.host_str()?;
+    Some(url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}")))
 }
 
 fn seconds_since_epoch(time: SystemTime) -> f64 {

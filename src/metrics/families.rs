@@ -49,10 +49,14 @@ families! {
     IMAGE_BROKEN: GAUGE = "registry_integrity_image_broken" ["registry", "repository", "tag", "reason"],
     /// Broken images without a series in registry_integrity_image_broken, because there are too many.
     IMAGE_BROKEN_OMITTED: GAUGE = "registry_integrity_image_broken_omitted" ["registry"],
+    /// 1 for every image that the last sweep could not judge, 100 of a registry at most. Absent otherwise.
+    IMAGE_UNVERIFIED: GAUGE = "registry_integrity_image_unverified" ["registry", "repository", "tag"],
     /// Repositories that the last sweep which read the catalog to its end was to look at. Absent before the first.
     REPOSITORIES: GAUGE = "registry_integrity_repositories" ["registry"],
     /// Objects that the last complete sweep checked.
     OBJECTS: GAUGE = "registry_integrity_objects" ["registry", "kind"],
+    /// Configs and layers that the last complete sweep found whole, each by what holds of it that proves most: the registry's word (head), its last byte (byte), or its hash (content).
+    BLOBS: GAUGE = "registry_integrity_blobs" ["registry", "evidence"],
     /// When the last sweep that reached the catalog ended, in seconds since the epoch. Absent before the first.
     LAST_SWEEP: GAUGE = "registry_integrity_last_sweep_timestamp_seconds" ["registry"] own,
     /// When the last sweep that found everything intact ended, in seconds since the epoch. Absent before the first.
@@ -69,6 +73,12 @@ families! {
     REQUEST_DURATION: HISTOGRAM = "registry_integrity_request_duration_seconds" ["registry", "method"] own,
     /// Bytes of response bodies that were read.
     RECEIVED_BYTES: COUNTER = "registry_integrity_received_bytes_total" ["registry"] own,
+    /// Those of them that asked a token service.
+    TOKEN_REQUESTS: COUNTER = "registry_integrity_token_requests_total" ["registry", "code"] own,
+    /// Requests that may be in flight now: as many as the registry answers without queueing, up to the configured concurrency.
+    CONCURRENCY: GAUGE = "registry_integrity_concurrency" ["registry"] own,
+    /// 1, with the host and port by which image references name the registry, as its URL says them.
+    REGISTRY_INFO: GAUGE = "registry_integrity_registry_info" ["registry", "host"] own,
     /// Whether the configuration, when it was last read, could be taken up (1), or an older one is in use (0).
     CONFIG_RELOADED: GAUGE = "registry_integrity_config_last_reload_successful" [] own,
     /// When a configuration was last taken up, in seconds since the epoch.

@@ -5,7 +5,7 @@ mod collect;
 mod families;
 mod groups;
 
-pub use collect::{DEFAULT_BROKEN_IMAGES_LIMIT, StateCollector};
+pub use collect::{DEFAULT_BROKEN_IMAGES_LIMIT, StateCollector, UNVERIFIED_IMAGES_LIMIT};
 pub use families::{FAMILIES, Family};
 pub use groups::{Group, render_groups};
 pub use prometheus::proto::MetricType;

@@ -142,11 +142,13 @@ impl HttpRegistry {
                 .map_err(|_| unusable("proxy_url cannot be used as a proxy"))?;
             builder = builder.no_proxy().proxy(proxy);
         }
+        let gate = Gate::new(target.concurrency, target.rate_limit);
+        traffic.set_concurrency(gate.limit());
         Ok(Self {
             client: builder.build().map_err(|_| unusable("the HTTP client cannot be set up"))?,
             base: target.url.clone(),
             authenticator: Authenticator::new(target.credentials.clone(), target.url.clone()),
-            gate: Gate::new(target.concurrency, target.rate_limit),
+            gate,
             budget: Budget::new(target.evidence.content_budget),
             request_timeout: target.request_timeout,
             limits: target.limits,
@@ -169,6 +171,7 @@ impl HttpRegistry {
     /// Uses the whole concurrency from the first request on: for somebody who waits for a few objects.
     pub fn hurry(&self) {
         self.gate.open_wide();
+        self.traffic.set_concurrency(self.gate.limit());
     }
 
     /// Paces what is asked from now on: requests a second at most; `None`: as fast as concurrency allows.
@@ -334,6 +337,7 @@ impl HttpRegistry {
             drop(permit);
         } else {
             permit.done(outcome);
+            self.traffic.set_concurrency(self.gate.limit());
         }
         if let Ok(exchanged) = &result
             && matches!(exchanged.answer.status, 429 | 503)
@@ -425,11 +429,7 @@ impl HttpRegistry {
             }
             Err(error) => {
                 let trouble = explain(&error);
-                counted.ended(match trouble.cause {
-                    Cause::Timeout => Code::Timeout,
-                    Cause::Protocol => Code::Protocol,
-                    _ => Code::Unreachable,
-                });
+                counted.ended(code_of(&trouble));
                 Err(trouble)
             }
         }
@@ -507,10 +507,16 @@ impl TokenService for TokenRequests<'_> {
         form: Option<String>,
     ) -> Result<(u16, Vec<u8>), Trouble> {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
-        let mut response =
-            self.0.send(Method::Get, &url, &headers, authorization.as_ref(), form).await.map_err(|trouble| {
-                Trouble { detail: format!("the token service could not be asked: {}", trouble.detail), ..trouble }
-            })?;
+        let counted = CountedTokenRequest { traffic: &self.0.traffic, code: Code::Timeout };
+        let sent = self.0.send(Method::Get, &url, &headers, authorization.as_ref(), form).await;
+        counted.ended(match &sent {
+            Ok(response) => Code::of_status(response.status().as_u16()),
+            Err(trouble) => code_of(trouble),
+        });
+        let mut response = sent.map_err(|trouble| Trouble {
+            detail: format!("the token service could not be asked: {}", trouble.detail),
+            ..trouble
+        })?;
         match body::read(&mut response, TOKEN_LIMIT, &self.0.room, &self.0.traffic).await? {
             Body::Whole(bytes) => Ok((response.status().as_u16(), bytes.to_vec())),
             Body::Cut { .. } => Err(Trouble::new(Cause::Unreachable, "the token service's answer was cut off")),
@@ -536,6 +542,33 @@ impl CountedExchange<'_> {
 impl Drop for CountedExchange<'_> {
     fn drop(&mut self) {
         self.traffic.count(self.method, self.code, self.began.elapsed());
+    }
+}
+
+/// The same for an exchange with a token service.
+struct CountedTokenRequest<'a> {
+    traffic: &'a Traffic,
+    code: Code,
+}
+
+impl CountedTokenRequest<'_> {
+    fn ended(mut self, code: Code) {
+        self.code = code;
+    }
+}
+
+impl Drop for CountedTokenRequest<'_> {
+    fn drop(&mut self) {
+        self.traffic.count_token_request(self.code);
+    }
+}
+
+/// How an exchange is counted that brought no answer.
+fn code_of(trouble: &Trouble) -> Code {
+    match trouble.cause {
+        Cause::Timeout => Code::Timeout,
+        Cause::Protocol => Code::Protocol,
+        _ => Code::Unreachable,
     }
 }
 

@@ -71,6 +71,11 @@ impl Gate {
         self.permits.add_permits(grown);
     }
 
+    /// How many requests may be in flight now.
+    pub fn limit(&self) -> usize {
+        self.lock().controller.limit
+    }
+
     /// Waits until a request may begin.
     pub async fn enter(&self) -> Permit<'_> {
         // The semaphore is never closed; if it were, going on unbounded by it would be the lesser harm.
@@ -296,7 +301,7 @@ mod tests {
         for _ in 0..2_000 {
             gate.enter().await.done(Outcome::Answered);
         }
-        assert_eq!(gate.lock().controller.limit, 8);
+        assert_eq!(gate.limit(), 8);
         let held: Vec<_> = futures_util::future::join_all((0..8).map(|_| gate.enter())).await;
         assert!(tokio::time::timeout(Duration::from_secs(1), gate.enter()).await.is_err(), "a ninth was let through");
         held.into_iter().for_each(|permit| permit.done(Outcome::Throttled));

@@ -89,6 +89,9 @@ pub const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05
 pub struct Traffic {
     methods: [PerMethod; Method::ALL.len()],
     received_bytes: AtomicU64,
+    token_requests: [AtomicU64; Code::ALL.len()],
+    /// 0: no client has said it yet.
+    concurrency: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -124,6 +127,26 @@ impl Traffic {
     /// Counts bytes of a body.
     pub fn count_received(&self, bytes: u64) {
         self.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts one exchange with a token service, which [`Self::count`] counts among the others too.
+    pub fn count_token_request(&self, code: Code) {
+        self.token_requests[code as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes how many requests may be in flight now.
+    pub fn set_concurrency(&self, limit: usize) {
+        self.concurrency.store(limit as u64, Ordering::Relaxed);
+    }
+
+    /// Exchanges with a token service that ended in a way.
+    pub fn token_requests(&self, code: Code) -> u64 {
+        self.token_requests[code as usize].load(Ordering::Relaxed)
+    }
+
+    /// Requests that may be in flight now; `None` before there is a client.
+    pub fn concurrency(&self) -> Option<u64> {
+        Some(self.concurrency.load(Ordering::Relaxed)).filter(|&limit| limit > 0)
     }
 
     /// Exchanges of a method that ended in a way.
