@@ -92,7 +92,11 @@ impl Gate {
                     (slot, now)
                 }
             };
-            tokio::time::sleep_until(paused_until.max(slot)).await;
+            let until = paused_until.max(slot);
+            if until > now {
+                // Only then: the runtime's clock ticks in milliseconds, and what is over by now waits for the next one.
+                tokio::time::sleep_until(until).await;
+            }
             if paused_until <= now {
                 return Permit { gate: self, permit, since: Instant::now() };
             }
