@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::signals::{Asked, Signals};
-use super::{CommandError, Exit, configuration, sharding};
+use super::{CommandError, Exit, configuration, sharding, storage};
 use crate::cli::{RegistriesArgs, ServeArgs};
 use crate::schedule::{NotBegun, Schedule};
 use crate::shard::Shard;
@@ -28,8 +28,8 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     sharding::apply(&mut config, shard);
     let external_url = args.external_url.as_deref().map(external_url).transpose()?;
     let guard = args.web_config_file.as_deref().map(guard).transpose()?;
+    let state = Arc::new(storage::state(&args.storage, &config, shard)?);
     let listeners = listen(&args.listen_addresses).await?;
-    let state = Arc::new(State::new(&config.registries).of_shard(shard));
     let schedule = Schedule::start(Arc::clone(&state), &config)?;
     state.reloaded(true, SystemTime::now());
     let service = Arc::new(Service {
@@ -55,6 +55,7 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     service.schedule.end();
     // The server bounds its own end; a panic in it has been told by the runtime.
     let _ = server.await;
+    service.state.close().await;
     Ok(Exit::Success)
 }
 
