@@ -36,7 +36,7 @@ async fn a_failure_that_is_kept_exits_with_1_until_it_is_disproved() {
     let found = swept(as_json(&config, &state, &[])).await;
     assert_eq!(found.code, Some(1), "{}", found.stderr);
 
-    let outage = registry.fault(everything(), answers(503));
+    let outage = registry.fault(everything(), answers(403));
     let kept = swept(as_json(&config, &state, &[])).await;
     assert_eq!(kept.code, Some(1), "an outage does not clear it");
     assert_eq!(first_failure(&kept), first_failure(&found));
@@ -46,7 +46,7 @@ async fn a_failure_that_is_kept_exits_with_1_until_it_is_disproved() {
 
     registry.push("app:1", &image);
     assert_eq!(swept(with_state("sweep", &config, &state)).await.code, Some(0));
-    let outage = registry.fault(everything(), answers(503));
+    let outage = registry.fault(everything(), answers(403));
     assert_eq!(swept(with_state("sweep", &config, &state)).await.code, Some(3), "nor does it create one");
     outage.lift();
 }
@@ -93,7 +93,7 @@ async fn each_shard_has_a_state_of_its_own() {
     };
     assert_eq!(shard(own, "2").await, Some(1));
     assert_eq!(shard(other, "2").await, Some(0));
-    let _outage = registry.fault(everything(), answers(503));
+    let _outage = registry.fault(everything(), answers(403));
     assert_eq!(shard(own, "2").await, Some(1));
     assert_eq!(shard(other, "2").await, Some(3));
     assert_eq!(swept(as_json(&config, &state, &[])).await.code, Some(3), "nor is it the state of everything");

@@ -57,7 +57,7 @@ async fn after_a_kill_everything_is_shown_at_once_with_its_age() {
     // And it goes on where it was: an outage clears nothing, the first sight stays, and a proof ends it.
     halted.lift();
     drop(service);
-    let outage = registry.fault(everything(), answers(503));
+    let outage = registry.fault(everything(), answers(403));
     let service = with_state("serve", &config, &state).serve().await;
     until(&service, r#"registry_integrity_catalog_accessible{registry="r"}"#, Some(0.0)).await;
     assert_eq!(sample(&service, MISSING_CHILD).await, Some(1.0));
