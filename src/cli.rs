@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use secrecy::SecretString;
 
 use crate::commands::scan::ScanArgs;
-use crate::config::units::parse_duration;
+use crate::config::units::{parse_duration, parse_size};
 use crate::logging::{LogFormat, LogLevel};
 use crate::oci::Platform;
 use crate::verify::{Evidence, ImageName};
@@ -77,6 +77,22 @@ pub struct ShardArgs {
     pub index: Option<u32>,
 }
 
+/// What outlives the process.
+#[derive(Clone, Debug, Args)]
+pub struct StorageArgs {
+    /// A directory for the state, made if absent, so that a restart forgets nothing: docs/state.md [default: nothing is kept]
+    #[arg(long = "storage.path", value_name = "DIR")]
+    pub storage_path: Option<PathBuf>,
+
+    /// How long failures that are over, sweeps, and registries that nobody asks for are kept
+    #[arg(long = "storage.retention.time", value_name = "DURATION", default_value = "90d", value_parser = parse_duration, requires = "storage_path")]
+    pub retention_time: Duration,
+
+    /// How large the state may become; the oldest of the past makes room
+    #[arg(long = "storage.retention.size", value_name = "BYTES", default_value = "1GiB", value_parser = parse_size, requires = "storage_path")]
+    pub retention_size: u64,
+}
+
 /// Arguments of `serve`.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
@@ -87,6 +103,10 @@ pub struct ServeArgs {
     /// Which part of them.
     #[command(flatten)]
     pub shard: ShardArgs,
+
+    /// What outlives the process.
+    #[command(flatten)]
+    pub storage: StorageArgs,
 
     /// Where to serve. May be repeated
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "0.0.0.0:10500")]
@@ -115,6 +135,10 @@ pub struct SweepArgs {
     /// Which part of them.
     #[command(flatten)]
     pub shard: ShardArgs,
+
+    /// What outlives the process.
+    #[command(flatten)]
+    pub storage: StorageArgs,
 
     /// How the result is written.
     #[command(flatten)]

@@ -21,6 +21,7 @@ pub mod schedule;
 pub mod shard;
 pub mod state;
 pub mod storage;
+pub mod store;
 pub mod sweep;
 pub mod textfile;
 pub mod verify;

@@ -96,14 +96,15 @@ impl Rhythm {
         }
     }
 
-    /// True if nothing asked for such a proof for two periods.
-    fn is_over(self, proved_at: u32, interval: Duration, now: u32) -> bool {
+    /// A proof from before this time is over: nothing asked for one for two periods.
+    fn over(self, interval: Duration, now: u32) -> u32 {
         let period = match self {
-            Self::Never => return true,
+            Self::Never => return u32::MAX,
             Self::InEverySweep => Duration::ZERO,
             Self::Within(period) => period,
         };
-        u64::from(proved_at) < u64::from(now).saturating_sub(2 * (period + interval).as_secs())
+        let over = u64::from(now).saturating_sub(2 * (period + interval).as_secs());
+        u32::try_from(over).unwrap_or(u32::MAX)
     }
 }
 
@@ -210,10 +211,14 @@ impl Proofs {
 
     /// Forgets blobs that were not proved for two periods: nothing asks for them any more.
     pub fn forget_unasked(&self, now: SystemTime) {
+        let over = self.over(now);
+        self.times().retain(|_, it| it.byte >= over.byte || it.content >= over.content);
+    }
+
+    /// A blob that was last proved before both of these times is forgotten.
+    pub fn over(&self, now: SystemTime) -> Proved {
         let (interval, now) = (self.interval.unwrap_or_default(), seconds(now));
-        self.times().retain(|_, it| {
-            !self.byte.is_over(it.byte, interval, now) || !self.content.is_over(it.content, interval, now)
-        });
+        Proved { byte: self.byte.over(interval, now), content: self.content.over(interval, now) }
     }
 
     fn times(&self) -> MutexGuard<'_, Times> {

@@ -133,6 +133,10 @@ impl Loop {
 
 async fn sweep_forever(registry: Arc<RegistryState>, mut setup: watch::Receiver<Arc<Setup>>, now: Arc<Notify>) {
     let mut pace = Pace::default();
+    // A restart is no reason to hurry.
+    if let Some(report) = registry.known().report {
+        pace.learn(&report);
+    }
     let mut outcome = None;
     let mut is_asked_for = false;
     loop {
@@ -140,7 +144,7 @@ async fn sweep_forever(registry: Arc<RegistryState>, mut setup: watch::Receiver<
         let began = Instant::now();
         let report = sweep_once(&registry, &current, &mut pace, is_asked_for).await;
         log_outcome(&report, outcome.replace(report.outcome));
-        registry.ended(report, SystemTime::now());
+        registry.ended_and_kept(report, SystemTime::now()).await;
 
         let jitter = 1.0 - JITTER + 2.0 * JITTER * fastrand::f64();
         loop {
@@ -182,14 +186,17 @@ async fn sweep_once(registry: &Arc<RegistryState>, setup: &Arc<Setup>, pace: &mu
         }
     });
     let spread = pace.begin(setup, is_asked_for);
-    let ended = tokio::select! {
-        ended = task.join_next() => ended,
-        () = sleep(spread) => {
-            // There is more than last time: the rest goes as fast as it may.
-            setup.client.set_rate(setup.target.rate_limit);
-            task.join_next().await
+    let ended = async {
+        tokio::select! {
+            ended = task.join_next() => ended,
+            () = sleep(spread) => {
+                // There is more than last time: the rest goes as fast as it may.
+                setup.client.set_rate(setup.target.rate_limit);
+                task.join_next().await
+            }
         }
     };
+    let ended = registry.keep_proofs_during(ended).await;
     match ended {
         Some(Ok((report, changes))) => {
             log_changes(&registry.name, &changes);

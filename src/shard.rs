@@ -11,7 +11,7 @@ use std::fmt;
 pub const MAX_COUNT: u32 = 1024;
 
 /// One of several shards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shard {
     index: u32,
     count: u32,

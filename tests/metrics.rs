@@ -9,12 +9,14 @@ use std::time::{Duration, SystemTime};
 
 use prometheus::core::Collector;
 use registry_integrity_probe::config::Target;
+use registry_integrity_probe::history::Retention;
 use registry_integrity_probe::metrics::{self, FAMILIES, StateCollector, UNVERIFIED_IMAGES_LIMIT};
 use registry_integrity_probe::oci::{Digest, Image, Reference};
 use registry_integrity_probe::proofs::Evidence;
 use registry_integrity_probe::registry::{Code, Method};
 use registry_integrity_probe::report::{Cause, Reason};
 use registry_integrity_probe::state::{ConfigPart, State};
+use registry_integrity_probe::store::{Limits, Store};
 use sample::{bad_layer, broken, failed, intact, nine_o_clock, orphan_child, partial, target, unjudged_layer};
 
 fn state_of(name: &str) -> State {
@@ -304,7 +306,10 @@ fn promtool_accepts_it() {
 
 /// A state in which every metric has a series.
 fn everything() -> State {
-    let state = State::new(&[target("a"), target("never swept")]);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Limits { age: Duration::MAX, bytes: 1 << 20 }).unwrap();
+    let targets = [target("a"), target("never swept")];
+    let state = State::kept_in(Some(store), Retention::default(), None, &targets).unwrap();
     let registry = state.registry("a").unwrap();
     registry.ended(intact("a"), nine_o_clock());
     let mut report = broken("a", vec![orphan_child()]);

@@ -1,6 +1,7 @@
 //! How a command ends.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
@@ -8,6 +9,7 @@ use crate::output::Verdict;
 use crate::push::PushError;
 use crate::registry::ClientError;
 use crate::report::Report;
+use crate::store::StoreError;
 
 /// The exit codes that scripts may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,15 @@ pub enum CommandError {
         /// Why.
         source: io::Error,
     },
+    /// The state is not this process's to use, or of no use.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was found could not be kept.
+    #[error("{} could not be written; what was found is not kept", path.display())]
+    NotKept {
+        /// The state's directory.
+        path: PathBuf,
+    },
     /// The metrics could not be pushed.
     #[error(transparent)]
     Push(#[from] PushError),
@@ -85,10 +96,13 @@ impl CommandError {
     /// What the process exits with.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Output { .. } | Self::Push(_) => Exit::Unverified,
-            Self::Config(_) | Self::Client(_) | Self::Listen { .. } | Self::Flag { .. } | Self::Runtime(_) => {
-                Exit::Usage
-            }
+            Self::Output { .. } | Self::NotKept { .. } | Self::Push(_) => Exit::Unverified,
+            Self::Config(_)
+            | Self::Client(_)
+            | Self::Listen { .. }
+            | Self::Store(_)
+            | Self::Flag { .. }
+            | Self::Runtime(_) => Exit::Usage,
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod scan;
 mod serve;
 mod sharding;
 mod signals;
+mod storage;
 mod sweep;
 mod verify;
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::signals::{Asked, Signals};
-use super::{CommandError, Exit, configuration, sharding};
+use super::{CommandError, Exit, configuration, sharding, storage};
 use crate::cli::{RegistriesArgs, ServeArgs};
 use crate::schedule::{NotBegun, Schedule};
 use crate::shard::Shard;
@@ -27,7 +27,7 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     let shard = sharding::shard(&args.shard)?;
     sharding::apply(&mut config, shard);
     let external_url = args.external_url.as_deref().filter(|text| !text.is_empty()).map(external_url).transpose()?;
-    let state = Arc::new(State::new(&config.registries).of_shard(shard));
+    let state = Arc::new(storage::state(&args.storage, &config, shard)?);
     // An empty path or URL is none, as in Prometheus: templates write them.
     let web_config_file = args.web_config_file.as_deref().filter(|path| !path.as_os_str().is_empty());
     let guard = web_config_file.map(|path| guard(path, &state)).transpose()?;
@@ -57,6 +57,7 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     service.schedule.end();
     // The server bounds its own end; a panic in it has been told by the runtime.
     let _ = server.await;
+    service.state.close().await;
     Ok(Exit::Success)
 }
 

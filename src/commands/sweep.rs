@@ -1,5 +1,6 @@
 //! `sweep`: every registry once.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,9 +9,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 
-use super::{CommandError, Exit, configuration, deliver, exit, sharding};
+use super::{CommandError, Exit, configuration, deliver, exit, sharding, storage};
 use crate::cli::SweepArgs;
-use crate::config::{Config, Target};
+use crate::config::Config;
 use crate::manifests::Manifests;
 use crate::metrics;
 use crate::progress::Progress;
@@ -18,7 +19,7 @@ use crate::proofs::Proofs;
 use crate::push::{AddressError, Gateway};
 use crate::registry::{ClientError, HttpRegistry};
 use crate::report::Report;
-use crate::state::{RegistryState, State};
+use crate::state::State;
 use crate::sweep::{Job, given_up, sweep};
 
 /// Sweeps all registries and hands over what was found, to everything that was asked for.
@@ -30,10 +31,15 @@ pub async fn run(args: SweepArgs) -> Result<Exit, CommandError> {
     if let Some(gateway) = &mut gateway {
         gateway.shard = shard.map(|shard| shard.index().to_string());
     }
-    let state = State::new(&config.registries).of_shard(shard);
+    let state = storage::state(&args.storage, &config, shard)?;
     let reports = sweep_all(&config, &state).await?;
+    state.close().await;
     let exit = Exit::by_result(&reports);
     let deliveries = [
+        match args.storage.storage_path {
+            Some(path) if state.is_kept() == Some(false) => Err(CommandError::NotKept { path }),
+            _ => Ok(()),
+        },
         deliver::reports(&args.output, &reports),
         args.textfile.as_deref().map_or(Ok(()), |path| deliver::textfile(path, &state)),
         match gateway {
@@ -60,30 +66,36 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Client
         let progress = Arc::new(Progress::default());
         let bar = io::stderr().is_terminal().then(|| show(&bars, &target.name, Arc::clone(&progress)));
         sweeps.spawn(async move {
-            let proofs = Arc::new(Proofs::one_shot(&target.evidence));
+            // What nobody will remember need not be spread over several sweeps.
+            let proofs =
+                if registry.is_kept() { registry.proofs() } else { Arc::new(Proofs::one_shot(&target.evidence)) };
             let traffic = Arc::clone(&registry.traffic);
             let manifests = Arc::new(Manifests::none());
-            let job = Job { target: &target, proofs, manifests, traffic, known: &[], progress };
-            let (report, _) = sweep(client, job).await;
+            let known = registry.known();
+            let job = Job { target: &target, proofs, manifests, traffic, known: known.failures(), progress };
+            let (report, _) = registry.keep_proofs_during(sweep(client, job)).await;
             drop(bar);
-            registry.ended(report, SystemTime::now());
+            registry.ended_and_kept(report, SystemTime::now()).await;
+            target.name
         });
     }
-    while let Some(ended) = sweeps.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a sweep failed; this is a defect of the probe");
+    let mut ended = BTreeSet::new();
+    while let Some(sweep) = sweeps.join_next().await {
+        match sweep {
+            Ok(name) => drop(ended.insert(name)),
+            Err(error) => tracing::error!(%error, "a sweep failed; this is a defect of the probe"),
         }
     }
-    let report = |(target, registry): (&Target, Arc<RegistryState>)| match registry.known().report {
-        Some(report) => Arc::unwrap_or_clone(report),
-        None => {
-            let now = SystemTime::now();
-            let report = given_up(target, &[], now, "the probe itself failed; its log says where");
-            registry.ended(report.clone(), now);
-            report
+    let mut reports = Vec::new();
+    for (target, registry) in config.registries.iter().zip(state.registries()) {
+        if !ended.contains(&target.name) {
+            let (known, now) = (registry.known(), SystemTime::now());
+            let report = given_up(target, known.failures(), now, "the probe itself failed; its log says where");
+            registry.ended_and_kept(report, now).await;
         }
-    };
-    Ok(config.registries.iter().zip(state.registries()).map(report).collect())
+        reports.extend(registry.known().report.map(Arc::unwrap_or_clone));
+    }
+    Ok(reports)
 }
 
 /// A bar on stderr for as long as the returned guard lives.

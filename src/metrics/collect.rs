@@ -28,6 +28,7 @@ pub struct StateCollector {
     pub broken_images_limit: usize,
     registries: Vec<Arc<RegistryState>>,
     last_reload: Option<Reload>,
+    is_kept: Option<bool>,
     shard: Option<String>,
     descriptions: Vec<Desc>,
 }
@@ -44,6 +45,7 @@ impl StateCollector {
             broken_images_limit: DEFAULT_BROKEN_IMAGES_LIMIT,
             registries: state.registries(),
             last_reload: state.last_reload(),
+            is_kept: state.is_kept(),
             shard: state.shard().map(|shard| shard.index().to_string()),
             descriptions: FAMILIES.iter().map(describe).collect(),
         }
@@ -62,6 +64,9 @@ impl Collector for StateCollector {
         if let Some(reload) = self.last_reload {
             samples.add(&family::CONFIG_RELOADED, &[], f64::from(u8::from(reload.is_successful())));
             samples.add(&family::CONFIG_RELOAD_TIME, &[], seconds_since_epoch(reload.last_success));
+        }
+        if let Some(is_kept) = self.is_kept {
+            samples.add(&family::STORAGE_WRITABLE, &[], f64::from(u8::from(is_kept)));
         }
         for registry in &self.registries {
             let name = registry.name.as_str();

@@ -83,6 +83,8 @@ families! {
     CONFIG_RELOADED: GAUGE = "registry_integrity_config_last_reload_successful" [] own,
     /// When a configuration was last taken up, in seconds since the epoch.
     CONFIG_RELOAD_TIME: GAUGE = "registry_integrity_config_last_reload_success_timestamp_seconds" [] own,
+    /// Whether the state could be written when that was last tried (1), or what becomes known is lost with this process (0). Absent without --storage.path.
+    STORAGE_WRITABLE: GAUGE = "registry_integrity_storage_writable" [] own,
     /// 1, with the version and the source revision that this program was built from.
     BUILD_INFO: GAUGE = "registry_integrity_build_info" ["version", "revision"] own,
 }

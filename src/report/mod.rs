@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 pub(crate) use closed::closed_set;
 pub use closed::{Cause, ImageState, Kind, Outcome, Reason};
-pub use tally::{Changes, carry_over, count_images};
+pub use tally::{Changes, carry_over, count_images, sort_failures};
 
 use crate::oci::{Digest, Image, Reference, Repository};
 

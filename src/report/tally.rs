@@ -57,8 +57,13 @@ pub fn carry_over(
             found.push(before.clone());
         }
     }
-    found.sort_by_cached_key(|failure| (failure.repository.clone(), failure.kind, failure.key()));
+    sort_failures(&mut found);
     (found, changes)
+}
+
+/// The order of failures in a report: by repository, then kind.
+pub fn sort_failures(failures: &mut [Failure]) {
+    failures.sort_by_cached_key(|failure| (failure.repository.clone(), failure.kind, failure.key()));
 }
 
 #[cfg(test)]

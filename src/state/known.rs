@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use crate::history::{History, Retention};
 use crate::progress::Progress;
 use crate::report::{Coverage, Failure, ObjectCounts, Outcome, Report};
+use crate::store::{Kept, Summary};
 
 /// A registry's knowledge at one moment.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,28 @@ impl Known {
     /// Failures known now.
     pub fn failures(&self) -> &[Failure] {
         self.report.as_deref().map_or(&[], |report| &report.failures)
+    }
+
+    /// What another process knew.
+    pub(super) fn restored(kept: Kept) -> Self {
+        let Kept { report, history, summary } = kept;
+        let Summary { objects, repositories, last_sweep, last_success, coverage } = summary;
+        Self { report, history, objects, repositories, last_sweep, last_success, coverage, ..Self::default() }
+    }
+
+    /// What is kept of this: all but what runs, and the counters, which begin at 0 in every process.
+    pub(super) fn kept(&self) -> Kept {
+        Kept {
+            report: self.report.clone(),
+            history: Arc::clone(&self.history),
+            summary: Summary {
+                objects: self.objects,
+                repositories: self.repositories,
+                last_sweep: self.last_sweep,
+                last_success: self.last_success,
+                coverage: self.coverage,
+            },
+        }
     }
 
     /// What is known once a sweep has ended at `now`. Its failures already include those kept from before.

@@ -1,5 +1,6 @@
 //! What is remembered between sweeps: the latest report of each registry, and what became of its failures.
 
+mod keeper;
 mod known;
 mod log;
 
@@ -15,7 +16,9 @@ use crate::proofs::Proofs;
 use crate::registry::Traffic;
 use crate::report::Report;
 use crate::shard::Shard;
+use crate::store::{Key, Restored, Store, StoreError};
 
+use keeper::Keeper;
 pub use known::{Known, Sweeping};
 pub use log::log_changes;
 
@@ -28,6 +31,7 @@ pub struct State {
     retention: Retention,
     last_reload: RwLock<Option<Reload>>,
     shard: Option<Shard>,
+    store: Option<Arc<Store>>,
 }
 
 /// How the configuration was last read.
@@ -65,9 +69,20 @@ impl State {
         state
     }
 
-    /// The same, of one shard alone.
-    pub fn of_shard(self, shard: Option<Shard>) -> Self {
-        Self { shard, ..self }
+    /// A state that knows what is kept of the configured registries, and keeps what becomes of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if what is kept cannot be read.
+    pub fn kept_in<'a>(
+        store: Option<Store>,
+        retention: Retention,
+        shard: Option<Shard>,
+        targets: impl IntoIterator<Item = &'a Target>,
+    ) -> Result<Self, StoreError> {
+        let state = Self { store: store.map(Arc::new), retention, shard, ..Self::default() };
+        let registries: Result<Vec<_>, _> = targets.into_iter().map(|target| state.restored(target)).collect();
+        Ok(Self { registries: RwLock::new(registries?), ..state })
     }
 
     /// The shard whose state this is; `None`: it is everything's.
@@ -86,8 +101,42 @@ impl State {
                 known.configure(target);
                 known
             }
-            _ => Arc::new(RegistryState::new(target, Arc::clone(&self.budget), self.retention)),
+            _ => self.restored(target).unwrap_or_else(|error| {
+                tracing::error!(registry = target.name, %error, "what is kept of it cannot be read, and nothing more will be");
+                Arc::new(self.unknown(target))
+            }),
         }));
+    }
+
+    /// A registry of which is known what is kept.
+    fn restored(&self, target: &Target) -> Result<Arc<RegistryState>, StoreError> {
+        let registry = self.unknown(target);
+        Ok(Arc::new(match &self.store {
+            Some(store) => {
+                let key = Key { name: registry.name.clone(), url: registry.url.clone(), shard: self.shard };
+                let restored = store.load(&key)?;
+                registry.kept_by(Keeper { store: Arc::clone(store), key: Arc::new(key) }, restored)
+            }
+            None => registry,
+        }))
+    }
+
+    /// A registry of which nothing is known.
+    fn unknown(&self, target: &Target) -> RegistryState {
+        RegistryState::new(target, Arc::clone(&self.budget), self.retention)
+    }
+
+    /// False if what is known was not kept when that was last tried; `None` where nothing is kept.
+    pub fn is_kept(&self) -> Option<bool> {
+        self.store.as_ref().map(|store| store.is_writable())
+    }
+
+    /// Keeps what sweeps that were ended had proved, and nothing any more.
+    pub async fn close(&self) {
+        if let Some(store) = &self.store {
+            self.registries().iter().for_each(|registry| registry.keep_proofs());
+            store.close().await;
+        }
     }
 
     /// Notes that a part of the configuration was read, at the start or again.
@@ -134,6 +183,7 @@ pub struct RegistryState {
     settings: RwLock<Settings>,
     known: RwLock<Known>,
     retention: Retention,
+    keeper: Option<Keeper>,
 }
 
 /// What a changed configuration may change of a registry.
@@ -163,7 +213,18 @@ impl RegistryState {
             settings: RwLock::new(Settings::of(target, Arc::new(proofs))),
             known: RwLock::default(),
             retention,
+            keeper: None,
         }
+    }
+
+    /// The same, with what another process knew.
+    fn kept_by(self, keeper: Keeper, restored: Option<Restored>) -> Self {
+        let keeper = Some(keeper);
+        let Some(Restored { kept, proofs_since, proofs }) = restored else { return Self { keeper, ..self } };
+        let mut settings = self.settings();
+        settings.proofs =
+            Arc::new(settings.proofs.under(&settings.evidence, settings.interval).with_past(proofs_since, proofs));
+        Self { settings: RwLock::new(settings), known: RwLock::new(Known::restored(kept)), keeper, ..self }
     }
 
     /// Takes up changed settings. A sweep that runs goes on under the old ones.
@@ -216,5 +277,33 @@ impl RegistryState {
     pub fn ended(&self, report: Report, now: SystemTime) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         *known = known.after(report, self.proofs().coverage(), &self.retention, now);
+    }
+
+    /// The same where something is kept: what is shown then is not lost any more, however this process ends.
+    pub async fn ended_and_kept(&self, report: Report, now: SystemTime) {
+        let Some(keeper) = &self.keeper else { return self.ended(report, now) };
+        let proofs = self.proofs();
+        let after = self.known().after(report, proofs.coverage(), &self.retention, now);
+        keeper.keep(&after, proofs).await;
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = after;
+    }
+
+    /// Waits for a sweep, and keeps what it proves on the way.
+    pub async fn keep_proofs_during<T>(&self, sweep: impl Future<Output = T>) -> T {
+        match &self.keeper {
+            Some(keeper) => keeper.keep_proofs_during(&self.proofs(), sweep).await,
+            None => sweep.await,
+        }
+    }
+
+    fn keep_proofs(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.keep_proofs(self.proofs());
+        }
+    }
+
+    /// True if an earlier process may have known of it.
+    pub fn is_kept(&self) -> bool {
+        self.keeper.is_some()
     }
 }

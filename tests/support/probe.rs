@@ -60,6 +60,15 @@ impl Probe {
         self
     }
 
+    /// Run by another program, which gets the command line behind its own arguments.
+    pub fn under(mut self, program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(self.command.get_program()).args(self.command.get_args()).env_clear();
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.command = command;
+        self
+    }
+
     /// In a working directory.
     pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.command.current_dir(directory.into());

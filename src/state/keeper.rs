@@ -1,0 +1,41 @@
+//! What a registry's state needs to be kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Known;
+use crate::proofs::Proofs;
+use crate::store::{Key, Store};
+
+/// Between two times when what a sweep has proved so far is kept: what a crash may lose of it.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Where and as whose the state of a registry is kept.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    pub store: Arc<Store>,
+    pub key: Arc<Key>,
+}
+
+impl Keeper {
+    /// Keeps what is known after a sweep.
+    pub async fn keep(&self, known: &Known, proofs: Arc<Proofs>) {
+        self.store.keep(Arc::clone(&self.key), known.kept(), proofs).await;
+    }
+
+    /// Keeps what was proved so far.
+    pub fn keep_proofs(&self, proofs: Arc<Proofs>) {
+        self.store.keep_proofs(Arc::clone(&self.key), proofs);
+    }
+
+    /// The same again and again, for as long as something else takes.
+    pub async fn keep_proofs_during<T>(&self, proofs: &Arc<Proofs>, sweep: impl Future<Output = T>) -> T {
+        let mut sweep = std::pin::pin!(sweep);
+        loop {
+            tokio::select! {
+                ended = &mut sweep => return ended,
+                () = tokio::time::sleep(INTERVAL) => self.keep_proofs(Arc::clone(proofs)),
+            }
+        }
+    }
+}
