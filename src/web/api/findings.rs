@@ -9,11 +9,12 @@ use axum::extract::{Query, State as Extracted};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::openapi::schema::{ObjectBuilder, Schema};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::pages::{Page, clipped};
-use super::query::{given, parsed, point_in_time, point_in_time_schema};
+use super::query::{PointInTime, given, parsed, point_in_time};
 use super::{Api, ErrorAnswer, Holds, Refusal, Rendered};
 use crate::history::{Change, ResolvedLife};
 use crate::report::{Failure, Reason, Report, Unverified, closed_set, rfc3339};
@@ -99,17 +100,17 @@ pub struct Parameters {
     #[param(required = false)]
     repository: String,
     /// Only failures with this reason; empty: with any. What is unverified has none, so that this leaves none of it.
-    #[param(required = false, schema_with = reason_schema)]
+    #[param(required = false, inline, value_type = ReasonOrNone)]
     reason: String,
     /// Failures that are known now (the default), or those that were disproved, the latest first.
-    #[param(value_type = Option<Phase>, required = false)]
+    #[param(required = false, inline, value_type = Phase)]
     state: Option<String>,
     /// Only what came at this time or later: of what is open, failures that were first seen then, which leaves nothing of
     /// what is unverified; of what is resolved, failures that were disproved then. RFC 3339, or Unix time in seconds.
-    #[param(required = false, schema_with = point_in_time_schema)]
+    #[param(required = false, inline, value_type = PointInTime)]
     since: Option<String>,
     /// Answer in pages of so many entries, both lists together, in the order of registry and repository.
-    #[param(value_type = Option<u32>, required = false, minimum = 1, maximum = 10_000)]
+    #[param(required = false, value_type = u32, minimum = 1, maximum = 10_000)]
     limit: Option<String>,
     /// Where the page begins: `next` of the page before it.
     #[param(required = false)]
@@ -242,7 +243,11 @@ impl Entry<'_> {
 /// for.
 #[utoipa::path(
     get, path = "/api/v1/findings", tag = "findings", params(Parameters),
-    responses((status = 200, body = FindingsAnswer), (status = 400, body = ErrorAnswer))
+    responses(
+        (status = 200, body = FindingsAnswer, description = "What the filters admit."),
+        (status = 400, body = ErrorAnswer, description = "The query makes no sense."),
+        (status = 404, body = ErrorAnswer, description = "The cursor names no page."),
+    )
 )]
 pub async fn findings(
     Extracted(api): Extracted<Api>,
@@ -254,10 +259,17 @@ pub async fn findings(
     api.answers.to(key, Holds::UntilSwept, &headers, move |state| question.answer(state)).await
 }
 
-fn reason_schema() -> Schema {
-    let words = Reason::ALL.into_iter().map(Reason::as_str).chain([""]);
-    ObjectBuilder::new().enum_values(Some(words)).build().into()
+/// A reason, or an empty filter, in the API's description.
+struct ReasonOrNone;
+
+impl PartialSchema for ReasonOrNone {
+    fn schema() -> RefOr<Schema> {
+        let words = Reason::ALL.into_iter().map(Reason::as_str).chain([""]);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).into()
+    }
 }
+
+impl ToSchema for ReasonOrNone {}
 
 /// Whole seconds, as times are written: a cursor holds whatever the history was read from.
 pub fn seconds(time: SystemTime) -> u64 {

@@ -5,8 +5,9 @@ use axum::extract::{Query, State as Extracted};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::findings::{FailureEntry, UnverifiedEntry};
 use super::query::parsed;
@@ -38,7 +39,7 @@ pub struct Parameters {
     /// The registry's configured name.
     registry: String,
     /// The image: `repository:tag` or `repository@digest`.
-    #[param(schema_with = reference_schema, example = "infra-ci:latest")]
+    #[param(inline, value_type = ImageName, example = "infra-ci:latest")]
     reference: String,
 }
 
@@ -79,7 +80,8 @@ fn answer(state: &State, registry: &str, image: &Image) -> Result<Rendered, Refu
 #[utoipa::path(
     get, path = "/api/v1/images", tag = "images", params(Parameters),
     responses(
-        (status = 200, body = ImageAnswer), (status = 400, body = ErrorAnswer),
+        (status = 200, body = ImageAnswer, description = "What is known of the image."),
+        (status = 400, body = ErrorAnswer, description = "The query makes no sense."),
         (status = 404, body = ErrorAnswer, description = "No such registry, or nothing is known of such an image."),
     )
 )]
@@ -94,10 +96,17 @@ pub async fn image(
     api.answers.to(key, Holds::AMoment, &headers, move |state| answer(state, &registry, &image)).await
 }
 
-fn reference_schema() -> Schema {
-    let name = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*";
-    let tag_or_digest =
-        ":[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|@sha(?:256:[a-f0-9]{64}|384:[a-f0-9]{96}|512:[a-f0-9]{128})";
-    let pattern = format!("^{name}(?:/{name})*(?:{tag_or_digest})$");
-    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).max_length(Some(400)).build().into()
+/// An image's name in the API's description.
+struct ImageName;
+
+impl PartialSchema for ImageName {
+    fn schema() -> RefOr<Schema> {
+        let name = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*";
+        let digest = "sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}";
+        let pattern = format!("^{name}(?:/{name})*(?::[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}|@(?:{digest}))$");
+        // A repository's name has at most so many bytes, which no pattern of this form can say; nobody's comes near it.
+        ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).max_length(Some(255)).into()
+    }
 }
+
+impl ToSchema for ImageName {}

@@ -3,7 +3,8 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use utoipa::openapi::{ContentBuilder, ObjectBuilder, ResponseBuilder, Server};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{ContentBuilder, Header, RefOr, ResponseBuilder, Server};
 use utoipa::{Modify, OpenApi, openapi};
 
 use super::{Api, ErrorAnswer, findings, images, registries, sweeps};
@@ -14,30 +15,55 @@ use crate::web::lifecycle;
     info(title = "registry-integrity-probe", description = "What the probe knows of container registries."),
     paths(registries::registries, findings::findings, images::image, sweeps::sweeps, openapi, lifecycle::sweep),
     components(schemas(ErrorAnswer)),
-    modifiers(&Guarded)
+    modifiers(&Common)
 )]
 struct Description;
 
-/// What stands before every path if there is a web configuration.
-struct Guarded;
+/// What holds of every path.
+struct Common;
 
-impl Modify for Guarded {
+/// Members that are left out where there is nothing to say; all others are there, if need be as `null`.
+const OPTIONAL: &[&str] = &["next", "disproved_at", "changes"];
+
+impl Modify for Common {
     fn modify(&self, document: &mut openapi::OpenApi) {
-        let refusal = |why: &str| {
-            let text =
-                ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(openapi::Type::String))).build();
-            ResponseBuilder::new().description(why).content("text/plain; charset=utf-8", text).build()
-        };
+        for schema in document.components.iter_mut().flat_map(|components| components.schemas.values_mut()) {
+            require_members(schema);
+        }
         for path in document.paths.paths.values_mut() {
             for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
-                let responses = &mut operation.responses.responses;
-                let unauthorized = refusal("The web configuration names users, and the request's is none of them.");
-                responses.insert("401".to_string(), unauthorized.into());
-                let too_many = refusal("The web configuration limits the rate of requests.");
-                responses.insert("429".to_string(), too_many.into());
+                let unauthorized = "The web configuration names users, and the request's is none of them.";
+                let too_many = "The web configuration limits the rate of requests.";
+                for (status, why) in [("401", unauthorized), ("429", too_many)] {
+                    operation.responses.responses.insert(status.to_string(), by_the_guard(why).into());
+                }
+            }
+            let Some(get) = &mut path.get else { continue };
+            let unchanged = ResponseBuilder::new().description("`If-None-Match` names the answer's `ETag`.").build();
+            get.responses.responses.insert("304".to_string(), unchanged.into());
+            if let Some(RefOr::T(answer)) = get.responses.responses.get_mut("200") {
+                answer.headers.insert("ETag".to_string(), Header::default());
             }
         }
     }
+}
+
+fn require_members(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => {
+            let members = object.properties.keys().filter(|name| !OPTIONAL.contains(&name.as_str()));
+            object.required = members.cloned().collect();
+        }
+        RefOr::T(Schema::AllOf(all)) => all.items.iter_mut().for_each(require_members),
+        _ => {}
+    }
+}
+
+/// An answer by what stands before every path.
+fn by_the_guard(why: &str) -> openapi::Response {
+    let text = ObjectBuilder::new().schema_type(Type::String).build();
+    let content = ContentBuilder::new().schema(Some(text)).build();
+    ResponseBuilder::new().description(why).content("text/plain; charset=utf-8", content).build()
 }
 
 /// The description of the API below a prefix.
@@ -50,7 +76,7 @@ pub fn description(prefix: &str) -> openapi::OpenApi {
 /// This description.
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", tag = "description",
-    responses((status = 200, body = serde_json::Value, content_type = "application/json"))
+    responses((status = 200, body = serde_json::Value, description = "OpenAPI 3.1.", content_type = "application/json"))
 )]
 pub async fn openapi(State(api): State<Api>, headers: HeaderMap) -> Response {
     api.description.answer(&headers)

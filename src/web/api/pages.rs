@@ -37,23 +37,20 @@ impl Page {
     ///
     /// 400, if that makes no sense.
     pub fn parse(limit: Option<&str>, cursor: Option<String>) -> Result<Option<Self>, Refusal> {
-        let Some(limit) = limit else {
-            return match cursor {
-                None => Ok(None),
-                Some(_) => Err(Refusal::bad_request("cursor: goes with the limit that it was given for")),
-            };
+        let limit = match limit.map(str::parse) {
+            None if cursor.is_none() => return Ok(None),
+            None => LIMIT,
+            Some(Ok(limit)) if (1..=LIMIT).contains(&limit) => limit,
+            Some(_) => return Err(Refusal::bad_request(format!("limit: not a number from 1 to {LIMIT}"))),
         };
-        match limit.parse() {
-            Ok(limit) if (1..=LIMIT).contains(&limit) => Ok(Some(Self { limit, cursor })),
-            _ => Err(Refusal::bad_request(format!("limit: not a number from 1 to {LIMIT}"))),
-        }
+        Ok(Some(Self { limit, cursor }))
     }
 
     /// The entries of the page out of all, in the order of their places, and the cursor of the next page if there is one.
     ///
     /// # Errors
     ///
-    /// 400, if the cursor is none of this list.
+    /// 404, if the cursor is none of this list.
     pub fn of<T, Place: Ord + Serialize + DeserializeOwned>(
         &self,
         entries: impl IntoIterator<Item = T>,
@@ -97,7 +94,7 @@ fn encode(cursor: &impl Serialize) -> String {
 
 fn decode<Place: DeserializeOwned>(text: &str) -> Result<Cursor<Place>, Refusal> {
     let cursor = URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice(&json).ok());
-    cursor.ok_or_else(|| Refusal::bad_request("cursor: not one that a page of this list named as its next"))
+    cursor.ok_or_else(|| Refusal::not_found("cursor: no page of this list named it as its next"))
 }
 
 #[cfg(test)]
@@ -149,7 +146,7 @@ mod tests {
         for limit in ["", "0", "-1", "10001", "a", "1.5", "99999999999999999999"] {
             assert!(Page::parse(Some(limit), None).is_err(), "{limit}");
         }
-        assert!(Page::parse(None, Some("x".to_string())).is_err());
+        assert_eq!(Page::parse(None, Some("x".to_string())).unwrap().unwrap().limit, LIMIT);
         assert_eq!(Page::parse(None, None).unwrap(), None);
         let text = URL_SAFE_NO_PAD.encode(r#"{"place":"a","given":1}"#);
         for cursor in ["", "?", "e30", &text, &URL_SAFE_NO_PAD.encode("{")] {

@@ -6,7 +6,9 @@ use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::Refusal;
 
@@ -41,22 +43,27 @@ pub fn point_in_time(text: &str) -> Result<SystemTime, Refusal> {
             Ok(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds))
         }
         _ => {
-            let shown: String = text.chars().take(100).collect();
             let hint = if text.contains(' ') { "; a + in a URL is written %2B" } else { "" };
             Err(Refusal::bad_request(format!(
-                "since: {shown:?} is no point in time, such as 2026-04-19T09:00:00Z or 1776589200{hint}"
+                "since: no point in time, such as 2026-04-19T09:00:00Z or 1776589200{hint}: {text:?}"
             )))
         }
     }
 }
 
 /// A point in time in the API's description.
-pub fn point_in_time_schema() -> Schema {
-    let rfc3339 =
-        ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
-    let unix = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0.0)).maximum(Some(LATEST));
-    AnyOfBuilder::new().item(rfc3339).item(unix).build().into()
+pub struct PointInTime;
+
+impl PartialSchema for PointInTime {
+    fn schema() -> RefOr<Schema> {
+        let date_time = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        let rfc3339 = ObjectBuilder::new().schema_type(Type::String).format(Some(date_time));
+        let unix = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0.0)).maximum(Some(LATEST));
+        AnyOfBuilder::new().item(rfc3339).item(unix).into()
+    }
 }
+
+impl ToSchema for PointInTime {}
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// Characters of a reason that a client's own words may fill.
+const WHY_LIMIT: usize = 500;
+
 /// A request that is not answered with what it asks for: `{"error": "why"}`.
 #[derive(Debug)]
 pub struct Refusal {
@@ -26,14 +29,14 @@ impl Refusal {
         Self { status, why: why.into() }
     }
 
-    /// A request that makes no sense.
-    pub fn bad_request(why: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, why)
+    /// A request that makes no sense. What it said may stand in the reason, however long it was.
+    pub fn bad_request(why: impl AsRef<str>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, shortened(why.as_ref()))
     }
 
-    /// A request for what is not there.
-    pub fn not_found(why: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, why)
+    /// A request for what is not there. What it said may stand in the reason, however long it was.
+    pub fn not_found(why: impl AsRef<str>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, shortened(why.as_ref()))
     }
 
     /// The refusal as plain text, for routes outside the API.
@@ -45,6 +48,13 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         (self.status, Json(ErrorAnswer { error: self.why })).into_response()
+    }
+}
+
+fn shortened(why: &str) -> String {
+    match why.char_indices().nth(WHY_LIMIT) {
+        Some((end, _)) => format!("{}…", &why[..end]),
+        None => why.to_string(),
     }
 }
 

@@ -101,7 +101,7 @@ pub struct RegistriesAnswer {
 /// Each registry, and what is known of it.
 ///
 /// What is not known yet is `null`.
-#[utoipa::path(get, path = "/api/v1/registries", tag = "registries", responses((status = 200, body = RegistriesAnswer)))]
+#[utoipa::path(get, path = "/api/v1/registries", tag = "registries", responses((status = 200, body = RegistriesAnswer, description = "Every configured registry.")))]
 pub async fn registries(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Refusal> {
     let registries = api.state.registries().iter().map(|registry| Registry::of(registry)).collect();
     Ok(Rendered::of(&RegistriesAnswer { registries })?.answer(&headers))

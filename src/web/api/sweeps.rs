@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::findings::seconds;
 use super::pages::Page;
-use super::query::{given, parsed, point_in_time, point_in_time_schema};
+use super::query::{PointInTime, given, parsed, point_in_time};
 use super::{Api, ErrorAnswer, Holds, Refusal, Rendered};
 use crate::history::SweepRecord;
 use crate::report::rfc3339;
@@ -68,10 +68,10 @@ pub struct Parameters {
     #[param(required = false)]
     registry: String,
     /// Only those that ended at this time or later; those that run are told in any case. RFC 3339, or Unix time in seconds.
-    #[param(required = false, schema_with = point_in_time_schema)]
+    #[param(required = false, inline, value_type = PointInTime)]
     since: Option<String>,
     /// Answer in pages of so many sweeps.
-    #[param(value_type = Option<u32>, required = false, minimum = 1, maximum = 10_000)]
+    #[param(required = false, value_type = u32, minimum = 1, maximum = 10_000)]
     limit: Option<String>,
     /// Where the page begins: `next` of the page before it.
     #[param(required = false)]
@@ -140,7 +140,11 @@ impl<'a> RunningSweep<'a> {
 /// The sweeps that ended, and how far those are that run.
 #[utoipa::path(
     get, path = "/api/v1/sweeps", tag = "sweeps", params(Parameters),
-    responses((status = 200, body = SweepsAnswer), (status = 400, body = ErrorAnswer))
+    responses(
+        (status = 200, body = SweepsAnswer, description = "What the filters admit."),
+        (status = 400, body = ErrorAnswer, description = "The query makes no sense."),
+        (status = 404, body = ErrorAnswer, description = "The cursor names no page."),
+    )
 )]
 pub async fn sweeps(
     Extracted(api): Extracted<Api>,
