@@ -5,9 +5,11 @@ mod sample;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod documentation;
 mod findings;
 mod http;
 mod images;
+mod openapi;
 
 mod pages;
 mod service;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::Router;
 use registry_integrity_probe::config::{ByteEvidence, Confirm, Target};
 use registry_integrity_probe::demo::images::populate;
 use registry_integrity_probe::demo::{Image, Registry};
@@ -33,10 +34,14 @@ impl Drop for Service {
 impl Service {
     pub async fn of(state: State) -> Self {
         let state = Arc::new(state);
+        let app = Web { state: Arc::clone(&state), lifecycle: None, external_url: None }.into_router();
+        Self::serving(state, app).await
+    }
+
+    pub async fn serving(state: Arc<State>, app: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let app = Web { state: Arc::clone(&state), lifecycle: None, external_url: None }.into_router();
         tokio::spawn(serve(vec![listener], app, Limits::default(), shutdown.clone()));
         Self { address, state, shutdown }
     }

@@ -37,6 +37,7 @@ pub struct ImageAnswer<'a> {
 #[into_params(parameter_in = Query)]
 pub struct Parameters {
     /// The registry's configured name.
+    #[param(example = "private")]
     registry: String,
     /// The image: `repository:tag` or `repository@digest`.
     #[param(inline, value_type = ImageName, example = "infra-ci:latest")]
