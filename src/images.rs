@@ -1,6 +1,7 @@
 //! Images as they are known now: each one's state, and one's whole tree with what was found against each object.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -49,9 +50,13 @@ pub struct ImageNode {
     pub reason: Option<Reason>,
     /// What was seen against it, in words.
     pub detail: Option<String>,
-    /// When a manifest's bytes were last hashed; `null`: they are not known, and neither is what it needs.
+    /// When its bytes last came and hashed to its digest. `null` on a manifest: they are not known, and neither is what it
+    /// needs; on a blob: no sweep of this process, or of the state that is kept, has hashed it within two periods.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub hashed_at: Option<String>,
+    /// When a blob's last byte last came; `null` on manifests, and as above.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_byte_at: Option<String>,
     /// How many other images of the repository need it.
     pub shared_count: usize,
     /// The first of them: tags of the same repository.
@@ -110,11 +115,19 @@ pub fn tree(registry: &RegistryState, image: &Image) -> Option<ImageTree> {
     let found = Found::of(&known, |name| name == &*image.repository);
     let objects = tree.all().map(|node| &node.digest);
     let shared = registry.manifests.shared(&image.repository, &image.reference, objects, SHARED_NAMES);
+    let proofs = registry.proofs();
     let complete = tree.all().count() < NODES_LIMIT && !tree.all().any(is_open);
     let label = |node: &Node, was_asked: bool| {
         let finding = found.objects.get(&node.digest);
         let unfound = if was_asked { found.otherwise(&image.repository) } else { ImageState::Unverified };
         let shared = shared.get(&node.digest);
+        let (hashed_at, last_byte_at) = match node.kind {
+            Kind::Manifest | Kind::Child => (node.hashed_at, None),
+            Kind::Config | Kind::Layer => {
+                let proved = proofs.proved_at(&image.repository, &node.digest);
+                (point_in_time(proved.content), point_in_time(proved.byte))
+            }
+        };
         ImageNode {
             kind: node.kind,
             digest: node.digest.clone(),
@@ -125,13 +138,23 @@ pub fn tree(registry: &RegistryState, image: &Image) -> Option<ImageTree> {
             state: finding.map_or(unfound, Finding::state),
             reason: finding.and_then(Finding::reason),
             detail: finding.map(|finding| finding.detail().to_string()),
-            hashed_at: node.hashed_at.map(|at| humantime::format_rfc3339_seconds(at).to_string()),
+            hashed_at: hashed_at.map(written),
+            last_byte_at: last_byte_at.map(written),
             shared_count: shared.map_or(0, |shared| shared.count),
             shared_with: shared.into_iter().flat_map(|it| &it.first).map(ToString::to_string).collect(),
             needs: Vec::new(),
         }
     };
     Some(ImageTree { complete, root: copy(&tree, true, &label) })
+}
+
+/// Seconds of Unix time; 0: never.
+fn point_in_time(seconds: u32) -> Option<SystemTime> {
+    (seconds > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.into()))
+}
+
+fn written(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 /// `was_read`: everything above it was, so that a sweep came to ask for it.

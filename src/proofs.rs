@@ -164,6 +164,11 @@ impl Proofs {
         self.times().iter().filter(|(_, it)| it.byte.max(it.content) >= time).map(|(key, it)| (*key, *it)).collect()
     }
 
+    /// When the blob was last proved.
+    pub fn proved_at(&self, repository: &Repository, digest: &Digest) -> Proved {
+        self.times().get(&key(repository, digest)).copied().unwrap_or_default()
+    }
+
     /// How the blob is to be proved in a sweep that runs `now`.
     pub fn wanted(&self, repository: &Repository, digest: &Digest, now: SystemTime) -> Evidence {
         let (key, now) = (key(repository, digest), seconds(now));

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
-use serde_json::json;
+use serde::Serialize;
 use url::Url;
+use utoipa::ToSchema;
 
 use super::Web;
-use super::api::Refusal;
+use super::api::{ErrorAnswer, Refusal};
 
 /// What the web interface may ask of the running service.
 pub trait Control: Send + Sync {
@@ -82,14 +84,46 @@ pub async fn reload(lifecycle: Result<Lifecycle, Refusal>) -> Response {
     }
 }
 
-/// `POST /api/v1/registries/{name}/sweep`: 202 if a sweep begins, 404 for an unknown name, 409 if one runs already.
-pub async fn sweep(Lifecycle(control): Lifecycle, Path(name): Path<String>) -> Result<Response, Refusal> {
-    control.sweep(&name).map_err(|refused| {
+/// A sweep that begins.
+#[derive(Serialize, ToSchema)]
+pub struct SweepAnswer {
+    /// Of which registry.
+    registry: String,
+    /// What becomes of it.
+    sweep: SweepBegun,
+}
+
+/// What becomes of a sweep that was asked for.
+#[derive(Serialize, ToSchema)]
+enum SweepBegun {
+    /// It begins.
+    #[serde(rename = "started")]
+    Started,
+}
+
+/// Begins a sweep of a registry now.
+#[utoipa::path(
+    post, path = "/api/v1/registries/{name}/sweep", tag = "registries",
+    params(("name" = String, Path, description = "The registry's configured name.")),
+    responses(
+        (status = 202, body = SweepAnswer, description = "A sweep begins."),
+        (status = 400, body = ErrorAnswer, description = "The name is not UTF-8."),
+        (status = 403, body = ErrorAnswer, description = "The service runs without --web.enable-lifecycle."),
+        (status = 404, body = ErrorAnswer, description = "No such registry is configured."),
+        (status = 409, body = ErrorAnswer, description = "A sweep of it runs already."),
+    )
+)]
+pub async fn sweep(
+    Lifecycle(control): Lifecycle,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let Path(registry) = name.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
+    control.sweep(&registry).map_err(|refused| {
         let status = match refused {
             SweepRefused::UnknownRegistry => StatusCode::NOT_FOUND,
             SweepRefused::AlreadySweeping => StatusCode::CONFLICT,
         };
         Refusal::new(status, refused.to_string())
     })?;
-    Ok((StatusCode::ACCEPTED, Json(json!({"registry": name, "sweep": "started"}))).into_response())
+    Ok((StatusCode::ACCEPTED, Json(SweepAnswer { registry, sweep: SweepBegun::Started })).into_response())
 }

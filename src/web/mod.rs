@@ -13,6 +13,8 @@ use axum::extract::State as Extracted;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
+use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
+use tower_http::compression::{CompressionLayer, CompressionLevel};
 use url::Url;
 
 pub use guard::Guard;
@@ -46,9 +48,7 @@ impl Web {
             .route(&at("/-/healthy"), get("registry-integrity-probe is healthy.\n"))
             .route(&at("/-/ready"), get("registry-integrity-probe is ready.\n"))
             .route(&at("/-/reload"), post(lifecycle::reload).put(lifecycle::reload))
-            .route(&at("/api/v1/registries"), get(api::registries))
-            .route(&at("/api/v1/findings"), get(api::findings))
-            .route(&at("/api/v1/registries/{name}/sweep"), post(lifecycle::sweep));
+            .merge(api::router(&prefix, Arc::clone(&self.state)));
         if !prefix.is_empty() {
             let home = at("/");
             let redirect = get(move || async move { Redirect::temporary(&home) });
@@ -57,8 +57,14 @@ impl Web {
         router
             .fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n") })
             .layer(axum::middleware::map_response(harden))
+            // Streams of events are left alone, and so is what an answer of the API has compressed already.
+            .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(is_worth_compressing()))
             .with_state(self)
     }
+}
+
+fn is_worth_compressing() -> impl Predicate {
+    DefaultPredicate::new().and(SizeAbove::new(api::COMPRESSED_FROM))
 }
 
 async fn metrics_text(Extracted(web): Extracted<Web>) -> impl IntoResponse {
@@ -75,6 +81,6 @@ async fn harden<B>(mut response: axum::http::Response<B>) -> axum::http::Respons
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(headers, header::X_FRAME_OPTIONS, "DENY");
     set(headers, header::REFERRER_POLICY, "no-referrer");
-    set(headers, header::CACHE_CONTROL, "no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -1,0 +1,284 @@
+//! Failures and what could not be judged, as reports have them; and failures that are over.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::time::SystemTime;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State as Extracted};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+use super::pages::{Page, clipped};
+use super::query::{PointInTime, given, parsed, point_in_time};
+use super::{Api, ErrorAnswer, Holds, Refusal, Rendered};
+use crate::history::{Change, ResolvedLife};
+use crate::report::{Failure, Reason, Report, Unverified, closed_set, rfc3339};
+use crate::state::{Known, State};
+
+/// Findings of all registries.
+#[derive(Serialize, ToSchema)]
+pub struct FindingsAnswer<'a> {
+    /// Objects that were proved bad.
+    failures: Vec<FailureEntry<'a>>,
+    /// What the last sweeps could not judge; empty when asked for what is resolved.
+    unverified: Vec<UnverifiedEntry<'a>>,
+    /// The `cursor` of the next page, `null` on the last one; absent unless pages were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    next: Option<Option<String>>,
+}
+
+/// A failure as the report has it, and the registry that it is of.
+#[derive(Serialize, ToSchema)]
+pub struct FailureEntry<'a> {
+    /// The registry's configured name.
+    registry: &'a str,
+    #[serde(flatten)]
+    failure: &'a Failure,
+    /// The end of the sweep that disproved it: the object was whole again, or nothing needed it any more. Only of what is
+    /// resolved.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_rfc3339")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    disproved_at: Option<SystemTime>,
+    /// How it changed between its first sight and its end. Only of what is resolved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Change>, required = false)]
+    changes: Option<&'a [Change]>,
+}
+
+/// Something that could not be judged as the report has it, and the registry that it is of.
+#[derive(Serialize, ToSchema)]
+pub struct UnverifiedEntry<'a> {
+    /// The registry's configured name.
+    registry: &'a str,
+    #[serde(flatten)]
+    entry: &'a Unverified,
+}
+
+impl<'a> FailureEntry<'a> {
+    /// A failure that is known now.
+    pub fn open(registry: &'a str, failure: &'a Failure) -> Self {
+        Self { registry, failure, disproved_at: None, changes: None }
+    }
+
+    fn resolved(registry: &'a str, life: &'a ResolvedLife) -> Self {
+        Self { registry, failure: &life.failure, disproved_at: Some(life.disproved_at), changes: Some(&life.changes) }
+    }
+}
+
+impl<'a> UnverifiedEntry<'a> {
+    /// What a report could not judge.
+    pub fn of(registry: &'a str, entry: &'a Unverified) -> Self {
+        Self { registry, entry }
+    }
+}
+
+closed_set! {
+    /// Which failures are asked for.
+    Phase {
+        /// Those that are known now.
+        Open = "open",
+        /// Those that were disproved, as far back as the history goes.
+        Resolved = "resolved",
+    }
+}
+
+/// The query as it was sent.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Parameters {
+    /// Only those of this registry; empty: of all.
+    #[param(required = false)]
+    registry: String,
+    /// Only those in this repository; empty: in all.
+    #[param(required = false)]
+    repository: String,
+    /// Only failures with this reason; empty: with any. What is unverified has none, so that this leaves none of it.
+    #[param(required = false, inline, value_type = ReasonOrNone)]
+    reason: String,
+    /// Failures that are known now (the default), or those that were disproved, the latest first.
+    #[param(required = false, inline, value_type = Phase)]
+    state: Option<String>,
+    /// Only what came at this time or later: of what is open, failures that were first seen then, which leaves nothing of
+    /// what is unverified; of what is resolved, failures that were disproved then. RFC 3339, or Unix time in seconds.
+    #[param(required = false, inline, value_type = PointInTime)]
+    since: Option<String>,
+    /// Answer in pages of so many entries, both lists together, in the order of registry and repository.
+    #[param(required = false, value_type = u32, minimum = 1, maximum = 10_000)]
+    limit: Option<String>,
+    /// Where the page begins: `next` of the page before it.
+    #[param(required = false)]
+    cursor: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Question {
+    registry: Option<String>,
+    repository: Option<String>,
+    reason: Option<Reason>,
+    state: Phase,
+    since: Option<SystemTime>,
+    page: Option<Page>,
+}
+
+impl Question {
+    fn parse(parameters: Parameters) -> Result<Self, Refusal> {
+        let Parameters { registry, repository, reason, state, since, limit, cursor } = parameters;
+        let reason = given(reason).map(|reason| reason.parse()).transpose();
+        let state = state.map_or(Ok(Phase::Open), |state| state.parse());
+        Ok(Self {
+            registry: given(registry),
+            repository: given(repository),
+            reason: reason.map_err(|error| Refusal::bad_request(format!("reason: {error}")))?,
+            state: state.map_err(|error| Refusal::bad_request(format!("state: {error}")))?,
+            since: since.as_deref().map(point_in_time).transpose()?,
+            page: Page::parse(limit.as_deref(), cursor)?,
+        })
+    }
+
+    fn admits(&self, repository: Option<&str>, reason: Option<Reason>, time: Option<SystemTime>) -> bool {
+        (self.repository.is_none() || self.repository.as_deref() == repository)
+            && (self.reason.is_none() || self.reason == reason)
+            && self.since.is_none_or(|since| time.is_some_and(|time| time >= since))
+    }
+
+    fn answer(&self, state: &State) -> Result<Rendered, Refusal> {
+        let known: Vec<(String, Known)> = state
+            .registries()
+            .iter()
+            .filter(|registry| self.registry.as_ref().is_none_or(|name| *name == registry.name))
+            .map(|registry| (registry.name.clone(), registry.known()))
+            .collect();
+        let answer = match self.state {
+            Phase::Open => self.open(&known)?,
+            Phase::Resolved => self.resolved(&known)?,
+        };
+        Rendered::of(&answer)
+    }
+
+    fn open<'a>(&self, known: &'a [(String, Known)]) -> Result<FindingsAnswer<'a>, Refusal> {
+        let reports = || known.iter().filter_map(|(name, known)| Some((name.as_str(), known.report.as_deref()?)));
+        let failures = reports()
+            .flat_map(|(registry, report): (&str, &Report)| {
+                report.failures.iter().map(move |failure| FailureEntry::open(registry, failure))
+            })
+            .filter(|FailureEntry { failure, .. }| {
+                self.admits(Some(&failure.repository), Some(failure.reason), Some(failure.first_seen))
+            });
+        let unverified = reports()
+            .flat_map(|(registry, report)| {
+                report.unverified.iter().map(move |entry| UnverifiedEntry::of(registry, entry))
+            })
+            .filter(|UnverifiedEntry { entry, .. }| self.admits(entry.repository.as_deref(), None, None));
+        let Some(page) = &self.page else {
+            return Ok(FindingsAnswer { failures: failures.collect(), unverified: unverified.collect(), next: None });
+        };
+        let (page, next) =
+            page.of(failures.map(Entry::Failure).chain(unverified.map(Entry::Unverified)), Entry::place)?;
+        let mut answer = FindingsAnswer { failures: Vec::new(), unverified: Vec::new(), next: Some(next) };
+        for entry in page {
+            match entry {
+                Entry::Failure(entry) => answer.failures.push(entry),
+                Entry::Unverified(entry) => answer.unverified.push(entry),
+            }
+        }
+        Ok(answer)
+    }
+
+    fn resolved<'a>(&self, known: &'a [(String, Known)]) -> Result<FindingsAnswer<'a>, Refusal> {
+        let mut lives: Vec<(&str, &ResolvedLife)> = known
+            .iter()
+            .flat_map(|(name, known)| known.history.resolved.iter().map(move |life| (name.as_str(), &**life)))
+            .filter(|(_, life)| {
+                let failure = &life.failure;
+                self.admits(Some(&failure.repository), Some(failure.reason), Some(life.disproved_at))
+            })
+            .collect();
+        let place = |(registry, life): &(&str, &ResolvedLife)| {
+            (Reverse(seconds(life.disproved_at)), (*registry).to_string(), Reverse(life.id))
+        };
+        let mut next = None;
+        match &self.page {
+            None => lives.sort_by_cached_key(place),
+            Some(page) => {
+                let (page, cursor) = page.of(lives, place)?;
+                (lives, next) = (page, Some(cursor));
+            }
+        }
+        let failures = lives.into_iter().map(|(registry, life)| FailureEntry::resolved(registry, life)).collect();
+        Ok(FindingsAnswer { failures, unverified: Vec::new(), next })
+    }
+}
+
+/// Either sort of finding, to be put into one order.
+enum Entry<'a> {
+    Failure(FailureEntry<'a>),
+    Unverified(UnverifiedEntry<'a>),
+}
+
+impl Entry<'_> {
+    /// Failures first; then by registry, repository and object.
+    fn place(&self) -> (bool, String, String, String) {
+        match self {
+            Self::Failure(FailureEntry { registry, failure, .. }) => {
+                (false, (*registry).to_string(), failure.repository.to_string(), failure.reference())
+            }
+            Self::Unverified(UnverifiedEntry { registry, entry }) => {
+                let repository = entry.repository.as_deref().unwrap_or_default();
+                (true, (*registry).to_string(), clipped(repository), clipped(&entry.reference))
+            }
+        }
+    }
+}
+
+/// What is broken, what could not be judged, and what was broken once.
+///
+/// Filters narrow together, and one that nothing matches leaves empty lists. The lists are never cut unless pages are asked
+/// for.
+#[utoipa::path(
+    get, path = "/api/v1/findings", tag = "findings", params(Parameters),
+    responses(
+        (status = 200, body = FindingsAnswer, description = "What the filters admit."),
+        (status = 400, body = ErrorAnswer, description = "The query makes no sense."),
+        (status = 404, body = ErrorAnswer, description = "The cursor names no page."),
+    )
+)]
+pub async fn findings(
+    Extracted(api): Extracted<Api>,
+    query: Result<Query<Parameters>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let question = Question::parse(parsed(query)?)?;
+    let key = format!("findings {question:?}");
+    api.answers.to(key, Holds::UntilSwept, &headers, move |state| question.answer(state)).await
+}
+
+/// A reason, or an empty filter, in the API's description.
+struct ReasonOrNone;
+
+impl PartialSchema for ReasonOrNone {
+    fn schema() -> RefOr<Schema> {
+        let words = Reason::ALL.into_iter().map(Reason::as_str).chain([""]);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).into()
+    }
+}
+
+impl ToSchema for ReasonOrNone {}
+
+/// Whole seconds, as times are written: a cursor holds whatever the history was read from.
+pub fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn some_rfc3339<S: serde::Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => rfc3339::serialize(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}

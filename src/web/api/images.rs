@@ -1,0 +1,113 @@
+//! One image with everything that it needs, and what is known of each object.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State as Extracted};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+use super::findings::{FailureEntry, UnverifiedEntry};
+use super::query::parsed;
+use super::{Api, ErrorAnswer, Holds, Refusal, Rendered};
+use crate::images::{self, ImageSummary, ImageTree};
+use crate::oci::Image;
+use crate::state::State;
+
+/// One image.
+#[derive(Serialize, ToSchema)]
+pub struct ImageAnswer<'a> {
+    /// The registry's configured name.
+    registry: &'a str,
+    #[serde(flatten)]
+    summary: ImageSummary,
+    /// Everything that it needs; `null` if it is not known what it resolves to.
+    tree: Option<ImageTree>,
+    /// What is known to be bad of it.
+    failures: Vec<FailureEntry<'a>>,
+    /// What of it the last sweep could not judge.
+    unverified: Vec<UnverifiedEntry<'a>>,
+}
+
+/// The query as it was sent.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Parameters {
+    /// The registry's configured name.
+    #[param(example = "private")]
+    registry: String,
+    /// The image: `repository:tag` or `repository@digest`.
+    #[param(inline, value_type = ImageName, example = "infra-ci:latest")]
+    reference: String,
+}
+
+fn answer(state: &State, registry: &str, image: &Image) -> Result<Rendered, Refusal> {
+    let Some(registry) = state.registry(registry) else {
+        return Err(Refusal::not_found(format!(
+            "no registry {registry:?} is configured; GET /api/v1/registries lists them"
+        )));
+    };
+    let known = registry.known();
+    let Some(summary) = images::find(&registry, image) else {
+        let why = if known.report.is_some() {
+            "no sweep met it, or it did not fit into memory"
+        } else {
+            "no sweep has ended yet"
+        };
+        return Err(Refusal::not_found(format!("nothing is known of {image} in {}: {why}", registry.name)));
+    };
+    let report = known.report.as_deref();
+    let failures = report.into_iter().flat_map(|report| &report.failures);
+    let unverified = report.into_iter().flat_map(|report| &report.unverified);
+    Rendered::of(&ImageAnswer {
+        registry: &registry.name,
+        summary,
+        tree: images::tree(&registry, image),
+        failures: failures
+            .filter(|failure| failure.images.contains(image))
+            .map(|failure| FailureEntry::open(&registry.name, failure))
+            .collect(),
+        unverified: unverified
+            .filter(|entry| entry.images.contains(image))
+            .map(|entry| UnverifiedEntry::of(&registry.name, entry))
+            .collect(),
+    })
+}
+
+/// One image with everything that it needs: index, platforms, configs and layers, and what is known of each.
+#[utoipa::path(
+    get, path = "/api/v1/images", tag = "images", params(Parameters),
+    responses(
+        (status = 200, body = ImageAnswer, description = "What is known of the image."),
+        (status = 400, body = ErrorAnswer, description = "The query makes no sense."),
+        (status = 404, body = ErrorAnswer, description = "No such registry, or nothing is known of such an image."),
+    )
+)]
+pub async fn image(
+    Extracted(api): Extracted<Api>,
+    query: Result<Query<Parameters>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let Parameters { registry, reference } = parsed(query)?;
+    let image: Image = reference.parse().map_err(|error| Refusal::bad_request(format!("reference: {error}")))?;
+    let key = format!("image {registry:?} {image}");
+    api.answers.to(key, Holds::AMoment, &headers, move |state| answer(state, &registry, &image)).await
+}
+
+/// An image's name in the API's description.
+struct ImageName;
+
+impl PartialSchema for ImageName {
+    fn schema() -> RefOr<Schema> {
+        let name = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*";
+        let digest = "sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}";
+        let pattern = format!("^{name}(?:/{name})*(?::[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}|@(?:{digest}))$");
+        // A repository's name has at most so many bytes, which no pattern of this form can say; nobody's comes near it.
+        ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).max_length(Some(255)).into()
+    }
+}
+
+impl ToSchema for ImageName {}

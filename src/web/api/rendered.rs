@@ -1,0 +1,167 @@
+//! Answers of the API: bytes that a client may have already, and that go compressed to whoever wants that.
+
+use std::io::{self, Write};
+use std::sync::OnceLock;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Serialize;
+
+use super::Refusal;
+use crate::oci::Digest;
+
+/// What is shorter is not worth compressing.
+pub const COMPRESSED_FROM: u16 = 1024;
+
+/// A client may keep an answer, but asks each time whether it still holds; a cache in between may not.
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+/// A JSON answer as it goes over the wire.
+#[derive(Debug)]
+pub struct Rendered {
+    body: Bytes,
+    /// Weak, since the compressed form shares it.
+    etag: HeaderValue,
+    gzip: OnceLock<Option<Bytes>>,
+}
+
+impl Rendered {
+    /// Renders an answer.
+    ///
+    /// # Errors
+    ///
+    /// 500, if it cannot be written as JSON.
+    pub fn of(answer: &impl Serialize) -> Result<Self, Refusal> {
+        let body = serde_json::to_vec(answer)
+            .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        let digest = Digest::sha256(&body).to_string();
+        let hex = digest.rsplit(':').next().unwrap_or_default().get(..32).unwrap_or_default();
+        let etag = HeaderValue::try_from(format!("W/\"{hex}\""))
+            .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        Ok(Self { body: body.into(), etag, gzip: OnceLock::new() })
+    }
+
+    /// Bytes of it, uncompressed.
+    pub fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The compressed form, made when it is first asked for.
+    fn gzip(&self) -> Option<Bytes> {
+        self.gzip.get_or_init(|| compress(&self.body).ok()).clone()
+    }
+
+    /// Does what work it takes to answer such a request.
+    pub fn prepare(&self, request: &HeaderMap) {
+        if self.goes_compressed(request) {
+            self.gzip();
+        }
+    }
+
+    /// True if there is none left to do.
+    pub fn is_prepared(&self, request: &HeaderMap) -> bool {
+        self.gzip.get().is_some() || !self.goes_compressed(request)
+    }
+
+    fn goes_compressed(&self, request: &HeaderMap) -> bool {
+        self.body.len() >= usize::from(COMPRESSED_FROM) && accepts_gzip(request) && !self.is_known(request)
+    }
+
+    /// True if the client has it already.
+    fn is_known(&self, request: &HeaderMap) -> bool {
+        let ours = self.etag.to_str().unwrap_or_default().trim_start_matches("W/");
+        values(request, header::IF_NONE_MATCH).any(|etag| etag == "*" || etag.trim_start_matches("W/") == ours)
+    }
+
+    /// The answer to a request with these headers.
+    pub fn answer(&self, request: &HeaderMap) -> Response {
+        let headers = [
+            (header::ETAG, self.etag.clone()),
+            (header::CACHE_CONTROL, CACHE_CONTROL),
+            (header::VARY, HeaderValue::from(header::ACCEPT_ENCODING)),
+        ];
+        if self.is_known(request) {
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
+        }
+        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        if self.goes_compressed(request)
+            && let Some(compressed) = self.gzip()
+        {
+            let gzip = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+            return (headers, json, gzip, compressed).into_response();
+        }
+        (headers, json, self.body.clone()).into_response()
+    }
+}
+
+fn compress(body: &[u8]) -> io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish().map(Bytes::from)
+}
+
+/// RFC 9110, 12.5.3: named, or covered by `*`, and not with a weight of zero.
+fn accepts_gzip(request: &HeaderMap) -> bool {
+    let mut by_star = false;
+    for value in values(request, header::ACCEPT_ENCODING) {
+        let (coding, parameters) = value.split_once(';').unwrap_or((value, ""));
+        let weight = parameters.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok());
+        let is_wanted = weight.is_none_or(|weight| weight > 0.0);
+        match coding.trim() {
+            coding if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") => return is_wanted,
+            "*" => by_star = is_wanted,
+            _ => {}
+        }
+    }
+    by_star
+}
+
+/// The elements of a list that may come in several headers. Our tags hold no comma.
+fn values(request: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let all = request.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(name: header::HeaderName, values: &[&'static str]) -> HeaderMap {
+        values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn gzip_goes_to_those_who_accept_it() {
+        for (values, accepts) in [
+            (&[][..], false),
+            (&["gzip"], true),
+            (&["br;q=1.0, GZIP;q=0.8, *;q=0.1"], true),
+            (&["br", "gzip"], true),
+            (&["*"], true),
+            (&["*;q=0"], false),
+            (&["gzip;q=0, *"], false),
+            (&["*, gzip; q=0.000"], false),
+            (&["identity"], false),
+            (&["gzip2"], false),
+            (&[""], false),
+        ] {
+            assert_eq!(accepts_gzip(&request(header::ACCEPT_ENCODING, values)), accepts, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_has_it_is_told_so() {
+        let rendered = Rendered::of(&["a"]).unwrap();
+        let etag: &'static str = rendered.etag.to_str().unwrap().to_string().leak();
+        let strong = etag.trim_start_matches("W/");
+        for values in [&[etag][..], &[strong], &["*"], &["\"x\"", strong], &[format!("\"x\", {etag}").leak()]] {
+            assert!(rendered.is_known(&request(header::IF_NONE_MATCH, values)), "{values:?}");
+        }
+        for values in [&[][..], &["\"x\""], &[""], &["W/\"\""], &[strong.trim_matches('"')]] {
+            assert!(!rendered.is_known(&request(header::IF_NONE_MATCH, values)), "{values:?}");
+        }
+    }
+}
