@@ -4,9 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use registry_integrity_probe::config::{
-    ByteEvidence, Confirm, Credentials, Evidence, Filter, Mode, Spread, Target, Tls,
-};
+use registry_integrity_probe::config::Target;
 use registry_integrity_probe::oci::Digest;
 use registry_integrity_probe::report::{
     Cause, Failure, ImageCounts, Kind, ObjectCounts, Outcome, Reason, Report, Unverified,
@@ -19,31 +17,8 @@ pub fn nine_o_clock() -> SystemTime {
 
 /// A target with the documented defaults.
 pub fn target(name: &str) -> Target {
-    Target {
-        name: name.to_string(),
-        url: "https://registry.example.com:5050".parse().unwrap(),
-        mode: Mode::Authoritative,
-        interval: Duration::from_secs(900),
-        request_timeout: Duration::from_secs(30),
-        sweep_timeout: None,
-        concurrency: 32,
-        rate_limit: None,
-        spread: Spread::Auto,
-        evidence: Evidence {
-            byte: ByteEvidence::Within(Duration::from_secs(86400)),
-            content: None,
-            content_budget: None,
-        },
-        confirm: Confirm { attempts: 3, delay: Duration::from_secs(2) },
-        repositories: Filter::default(),
-        shard: None,
-        tags: Filter::default(),
-        platforms: Vec::new(),
-        images: Vec::new(),
-        credentials: Credentials::None,
-        tls: Tls::default(),
-        proxy_url: None,
-    }
+    let url = "https://registry.example.com:5050".parse().unwrap();
+    Target { name: name.to_string(), ..Target::with_defaults(url) }
 }
 
 /// A sweep that found 62 images whole.
