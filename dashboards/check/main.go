@@ -2,6 +2,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 
@@ -28,9 +29,13 @@ func check(path string) error {
 	if err != nil {
 		return err
 	}
+	// What it returns is an error also if it holds none.
+	if err := new(dashboard.Dashboard).UnmarshalJSONStrict(source); err != nil && err.Error() != "" {
+		return err
+	}
 	known := dashboard.NewDashboard()
 	written := dashboard.Dashboard{}
-	if err := written.UnmarshalJSONStrict(source); err != nil {
+	if err := json.Unmarshal(source, &written); err != nil {
 		return err
 	}
 	if written.SchemaVersion != known.SchemaVersion {
