@@ -72,7 +72,15 @@ async fn every_query_returns_something_when_it_should() {
     let keys = "spread: 0s, basic_auth: {username: probe, password: secret}, confirm: {attempts: 1, delay: 20ms}";
     let yaml = format!("global: {{interval: 1s}}\nregistries: [{{name: private, url: '{}', {keys}}}]", registry.url());
     std::fs::write(&config, yaml).unwrap();
-    let service = probe(["serve", "--config.file", &config.display().to_string()]).serve().await;
+    let service = probe([
+        "serve",
+        "--config.file",
+        &config.display().to_string(),
+        "--storage.path",
+        &folder.path().join("state").display().to_string(),
+    ])
+    .serve()
+    .await;
     let Some(prometheus) = monitoring::prometheus(service.address()).await else { return };
 
     returns_something(&prometheus, "two sweeps", r#"sum(registry_integrity_sweeps_total{outcome="complete"}) >= 2"#)

@@ -98,12 +98,19 @@ pub fn probe() -> Value {
                         format!("1000 * max by (instance, shard) (registry_integrity_config_last_reload_success_timestamp_seconds{{{j}}})"),
                         "{{instance}} {{shard}}",
                     ),
+                    Panel::stat("State", "Whether what is known could be written below --storage.path when that was last tried; without the flag there is nothing to see.", "short")
+                        .query(
+                            format!("min by (instance, shard) (registry_integrity_storage_writable{{{j}}})"),
+                            "{{instance}} {{shard}}",
+                        )
+                        .worded(&[("0", "cannot be written", RED), ("1", "written", GREEN)])
+                        .coloured(RED, &[(1.0, GREEN)]),
                     Panel::table("Versions", "Which builds run.")
                         .query(format!("max by (instance, shard, version, revision) (registry_integrity_build_info{{{j}}})"), "")
-                        .sized(8, 6),
+                        .sized(6, 6),
                     Panel::table("Registries", "Names and the hosts that image references write.")
                         .query(format!("max by (registry, host) (registry_integrity_registry_info{{{c}}})"), "")
-                        .sized(8, 6),
+                        .sized(6, 6),
                 ],
             ),
         ],

@@ -40,6 +40,7 @@ pub fn target(name: &str) -> Target {
         tags: Filter::default(),
         platforms: Vec::new(),
         images: Vec::new(),
+        limits: Default::default(),
         credentials: Credentials::None,
         tls: Tls::default(),
         proxy_url: None,
