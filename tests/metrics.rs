@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use prometheus::core::Collector;
 use registry_integrity_probe::config::Target;
 use registry_integrity_probe::history::Retention;
-use registry_integrity_probe::metrics::{self, FAMILIES, StateCollector, UNVERIFIED_IMAGES_LIMIT};
+use registry_integrity_probe::metrics::{self, FAMILIES, Family, StateCollector, UNVERIFIED_IMAGES_LIMIT};
 use registry_integrity_probe::oci::{Digest, Image, Reference};
 use registry_integrity_probe::proofs::Evidence;
 use registry_integrity_probe::registry::{Code, Method};
@@ -286,6 +286,35 @@ fn every_documented_family_is_collected() {
         StateCollector::new(&state).collect().iter().map(|family| family.name().to_string()).collect();
     let documented: BTreeSet<String> = FAMILIES.iter().map(|family| family.name.to_string()).collect();
     assert_eq!(collected, documented);
+}
+
+/// `UPDATE=1 cargo test --test metrics` writes the page anew.
+#[test]
+fn the_reference_says_what_the_code_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (before, after) = ("<!-- generated from src/metrics/families.rs -->\n", "<!-- end -->\n");
+    let (head, rest) = page.split_once(before).unwrap();
+    let (_, tail) = rest.split_once(after).unwrap();
+    let table: String = FAMILIES
+        .iter()
+        .map(|Family { name, kind, labels, help, is_own }| {
+            let kind = format!("{kind:?}").to_lowercase();
+            let labels = if labels.is_empty() { "none".to_string() } else { format!("`{}`", labels.join("`, `")) };
+            let shard = if *is_own { "the shard's own, with the label `shard`" } else { "shards add up" };
+            format!("\n### `{name}`\n\n{help}\n\n{kind}; labels: {labels}; {shard}\n")
+        })
+        .collect();
+    let written = format!("{head}{before}{table}\n{after}{tail}");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, &written).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), written, "UPDATE=1 cargo test --test metrics writes it anew");
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    for family in FAMILIES {
+        let of_configuration = family.name.starts_with("registry_integrity_config_");
+        assert!(of_configuration || readme.contains(&format!("| `{}` |", family.name)), "{} in README.md", family.name);
+    }
 }
 
 #[test]

@@ -1,0 +1,45 @@
+// Holds dashboards against Grafana's own types: what these do not know, or do not allow, Grafana would drop or misread.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
+
+func main() {
+	plugins.RegisterDefaultPlugins()
+	isWrong := len(os.Args) < 2
+	for _, path := range os.Args[1:] {
+		if err := check(path); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", path, err)
+			isWrong = true
+		}
+	}
+	if isWrong {
+		os.Exit(1)
+	}
+}
+
+func check(path string) error {
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	// What it returns is an error also if it holds none.
+	if err := new(dashboard.Dashboard).UnmarshalJSONStrict(source); err != nil && err.Error() != "" {
+		return err
+	}
+	known := dashboard.NewDashboard()
+	written := dashboard.Dashboard{}
+	if err := json.Unmarshal(source, &written); err != nil {
+		return err
+	}
+	if written.SchemaVersion != known.SchemaVersion {
+		return fmt.Errorf("schemaVersion is %d, and Grafana's is %d", written.SchemaVersion, known.SchemaVersion)
+	}
+	return written.Validate()
+}

@@ -1,0 +1,99 @@
+//! Every query, asked of a real Prometheus that scrapes the real exporter: while everything is whole, and while something is
+//! broken, something cannot be judged, and a token service is asked.
+
+use std::time::Duration;
+
+use registry_integrity_probe::demo::fault::{answers, on};
+use registry_integrity_probe::demo::{Auth, Image, Registry, TokenService};
+
+use super::form::filled_in;
+use super::{Query, dashboards, queries};
+use crate::monitoring::{self, Service};
+use crate::support::probe::probe;
+
+const BOUND: Duration = Duration::from_secs(60);
+
+/// Queries that have nothing to return while everything is whole, and why.
+const SILENT_WHILE_WHOLE: [(&str, &str); 4] = [
+    ("registry-integrity-overview: Images that are broken A", "none is"),
+    ("registry-integrity-overview: Images that could not be judged A", "all could be"),
+    ("registry-integrity-overview: Failed objects A", "none failed"),
+    ("registry-integrity-overview: New failures", "none appeared"),
+];
+
+/// Queries that have something to return neither then nor while something is broken, and why. Without their `> 0` they have.
+const SILENT: [(&str, &str); 2] = [
+    ("registry-integrity-overview: Failed objects B", "there are fewer broken images than series"),
+    ("registry-integrity-probe: Restarts", "the process was not restarted"),
+];
+
+fn all_queries() -> Vec<Query> {
+    dashboards().iter().flat_map(|(_, dashboard)| queries(dashboard)).collect()
+}
+
+/// Asks every query: those whose places are in `silent` must return nothing, and all others something.
+async fn ask_all(prometheus: &Service, state: &str, silent: &[&str]) {
+    for Query { place, expression } in all_queries() {
+        let expression = filled_in(&expression);
+        if silent.contains(&place.as_str()) {
+            let found = prometheus.query(&expression).await;
+            assert!(found.is_empty(), "{state}: {place} is expected to be silent and returns {found:?}");
+        } else {
+            returns_something(prometheus, &format!("{state}: {place}"), &expression).await;
+        }
+    }
+    for (place, _) in SILENT {
+        let query = all_queries().into_iter().find(|query| query.place == place).expect("it is the place of a query");
+        let expression = filled_in(&query.expression);
+        assert!(expression.ends_with(" > 0"), "{place}");
+        returns_something(prometheus, place, &expression.replace(" > 0", " >= 0")).await;
+    }
+}
+
+async fn returns_something(prometheus: &Service, place: &str, expression: &str) {
+    let found = async {
+        while prometheus.query(expression).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert!(tokio::time::timeout(BOUND, found).await.is_ok(), "{place} returns nothing: {expression}");
+}
+
+#[tokio::test]
+async fn every_query_returns_something_when_it_should() {
+    let registry = Registry::start().await.unwrap();
+    let tokens = TokenService::new().for_user("probe", "secret").expiring_in(Duration::from_secs(1));
+    registry.require(Auth::bearer(&tokens));
+    let (whole, broken) = (Image::manifest().named("app"), Image::index().named("infra-ci"));
+    registry.push("app:1", &whole);
+    registry.push("infra-ci:latest", &broken);
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("probe.yaml");
+    let keys = "spread: 0s, basic_auth: {username: probe, password: secret}, confirm: {attempts: 1, delay: 20ms}";
+    let yaml = format!("global: {{interval: 1s}}\nregistries: [{{name: private, url: '{}', {keys}}}]", registry.url());
+    std::fs::write(&config, yaml).unwrap();
+    let service = probe([
+        "serve",
+        "--config.file",
+        &config.display().to_string(),
+        "--storage.path",
+        &folder.path().join("state").display().to_string(),
+    ])
+    .serve()
+    .await;
+    let Some(prometheus) = monitoring::prometheus(service.address()).await else { return };
+
+    returns_something(&prometheus, "two sweeps", r#"sum(registry_integrity_sweeps_total{outcome="complete"}) >= 2"#)
+        .await;
+    let never: Vec<&str> = SILENT.iter().map(|(place, _)| *place).collect();
+    let mut silent: Vec<&str> = SILENT_WHILE_WHOLE.iter().map(|(place, _)| *place).collect();
+    silent.extend(&never);
+    ask_all(&prometheus, "whole", &silent).await;
+
+    registry.fault(on(&broken.child("linux/amd64").unwrap().digest), answers(404));
+    registry.fault(on(&whole.layers().next().unwrap().digest), answers(403));
+    for finding in ["registry_integrity_image_broken", "registry_integrity_image_unverified"] {
+        returns_something(&prometheus, "broken", finding).await;
+    }
+    ask_all(&prometheus, "broken", &never).await;
+}
