@@ -54,7 +54,8 @@ impl Container {
     async fn of(archive: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let from = format!("oci-archive:{}", archive.display());
-        skopeo(&["copy", &from, &format!("dir:{}", folder.path().display())]).await.unwrap();
+        let copied = skopeo(&["copy", &from, &format!("dir:{}", folder.path().display())]).await.unwrap();
+        assert!(copied.status.success(), "{copied:?}");
         let json = |name: &str| serde_json::from_slice::<Value>(&fs::read(folder.path().join(name)).unwrap()).unwrap();
         let hex =
             |descriptor: &Value| descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_string();
