@@ -78,14 +78,15 @@ fn its_alerts_and_dashboards_are_those_of_the_project() {
     assert_eq!(the(&objects, "PrometheusRule")["spec"], parse(&moved)[0]);
 
     let names = |folder: &Path| {
-        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = files.filter(|name| name.ends_with(".json")).collect();
+        let files = fs::read_dir(folder).into_iter().flatten();
+        let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name.ends_with(".json")).collect();
         names.sort();
         names
     };
     let dashboards = names(&project("dashboards"));
-    assert!(!dashboards.is_empty());
-    assert_eq!(dashboards, names(&chart().join("files/dashboards")));
+    let copies = names(&chart().join("files/dashboards"));
+    assert_eq!(dashboards, copies, "copy them again: cp dashboards/*.json to files/dashboards of the chart");
     for name in dashboards {
         let map = objects.iter().find(|object| object["data"][&name].is_string());
         let map = map.unwrap_or_else(|| panic!("no ConfigMap of {name}"));

@@ -54,7 +54,8 @@ impl Container {
     async fn of(archive: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let from = format!("oci-archive:{}", archive.display());
-        skopeo(&["copy", &from, &format!("dir:{}", folder.path().display())]).await.unwrap();
+        let copied = skopeo(&["copy", &from, &format!("dir:{}", folder.path().display())]).await.unwrap();
+        assert!(copied.status.success(), "{copied:?}");
         let json = |name: &str| serde_json::from_slice::<Value>(&fs::read(folder.path().join(name)).unwrap()).unwrap();
         let hex =
             |descriptor: &Value| descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_string();
@@ -81,7 +82,8 @@ impl Container {
     /// The program within, as the image's user, who may write nowhere.
     fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let user = self.config["config"]["User"].as_str().unwrap();
-        let mut command = Command::new("chroot");
+        // By its path, since nothing of the environment reaches it.
+        let mut command = Command::new(peer("chroot").expect("a part of every Linux"));
         command.arg(format!("--userspec={user}")).arg(self.root.path()).arg(PROGRAM).args(arguments);
         command.env_clear().stdin(Stdio::null());
         command

@@ -44,6 +44,8 @@ fn as_many_shards_run_as_share_the_work() {
 
 #[test]
 fn the_alerts_are_those_of_the_project() {
+    let copy = "deploy/kubernetes/components/rules/prometheus-rule.yaml";
+    assert_eq!(read(copy), read("alerts/prometheus-rule.yaml"), "copy it again: cp alerts/prometheus-rule.yaml {copy}");
     let Some(text) = with_components("sweep", &["rules"]) else { return };
     let rules = parse(&read("alerts/registry-integrity.rules.yaml"));
     assert_eq!(the(&parse(&text), "PrometheusRule")["spec"], rules[0]);
