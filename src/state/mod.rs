@@ -128,7 +128,8 @@ impl State {
 
     /// False if what is known was not kept when that was last tried; `None` where nothing is kept.
     pub fn is_kept(&self) -> Option<bool> {
-        self.store.as_ref().map(|store| store.is_writable())
+        let store = self.store.as_ref()?;
+        Some(store.is_writable() && self.registries().iter().all(|registry| registry.is_kept()))
     }
 
     /// Keeps what sweeps that were ended had proved, and nothing any more.
