@@ -89,7 +89,7 @@ pub struct StorageArgs {
     pub retention_time: Duration,
 
     /// How large the state may become; the oldest of the past makes room
-    #[arg(long = "storage.retention.size", value_name = "BYTES", default_value = "1GiB", value_parser = parse_size, requires = "storage_path")]
+    #[arg(long = "storage.retention.size", value_name = "BYTES", default_value = "512MiB", value_parser = parse_size, requires = "storage_path")]
     pub retention_size: u64,
 }
 

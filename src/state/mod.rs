@@ -92,10 +92,9 @@ impl State {
 
     /// Takes up a changed configuration: what is known of a registry stays while its name and URL do.
     pub fn configure<'a>(&self, targets: impl IntoIterator<Item = &'a Target>) {
-        let mut registries = self.registries.write().unwrap_or_else(PoisonError::into_inner);
         let mut before: BTreeMap<String, Arc<RegistryState>> =
-            registries.drain(..).map(|registry| (registry.name.clone(), registry)).collect();
-        registries.extend(targets.into_iter().map(|target| match before.remove(&target.name) {
+            self.registries().into_iter().map(|registry| (registry.name.clone(), registry)).collect();
+        let after = targets.into_iter().map(|target| match before.remove(&target.name) {
             // The same one, not a copy: a sweep of it may be running.
             Some(known) if known.url == target.url_text() => {
                 known.configure(target);
@@ -105,7 +104,10 @@ impl State {
                 tracing::error!(registry = target.name, %error, "what is kept of it cannot be read, and nothing more will be");
                 Arc::new(self.unknown(target))
             }),
-        }));
+        });
+        // Collected before the lock is taken: who reads must not wait for the disk.
+        let after = after.collect();
+        *self.registries.write().unwrap_or_else(PoisonError::into_inner) = after;
     }
 
     /// A registry of which is known what is kept.
@@ -128,7 +130,8 @@ impl State {
 
     /// False if what is known was not kept when that was last tried; `None` where nothing is kept.
     pub fn is_kept(&self) -> Option<bool> {
-        self.store.as_ref().map(|store| store.is_writable())
+        let store = self.store.as_ref()?;
+        Some(store.is_writable() && self.registries().iter().all(|registry| registry.is_kept()))
     }
 
     /// Keeps what sweeps that were ended had proved, and nothing any more.

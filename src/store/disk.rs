@@ -48,6 +48,10 @@ impl Failed {
     pub(super) fn of_file(self, file: &Path) -> StoreError {
         match self {
             Self::Store(error) => error,
+            // By a program that does not know of the lock, such as SQLite's shell.
+            Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                StoreError::InUse { path: file.to_path_buf() }
+            }
             other => StoreError::Unreadable { file: file.to_path_buf(), why: other.to_string() },
         }
     }
@@ -195,8 +199,7 @@ impl Disk {
 pub(super) fn open_for_writing(file: &Path, limits: Limits) -> Result<Connection, Failed> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags)?;
-    // The directory is this process's alone. So the journal's index needs no shared memory, which network file systems
-    // do not have.
+    // The directory is this process's alone, so that the journal's index need not be shared through a file.
     connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
     // Before anything is changed that may be somebody else's.
     schema::version(&connection, file)?;

@@ -81,7 +81,7 @@ async fn after_a_kill_everything_is_shown_at_once_with_its_age() {
 fn proofs(state: &Path) -> i64 {
     let copy = tempfile::tempdir().unwrap();
     for name in ["state.db", "state.db-wal"] {
-        fs::copy(state.join(name), copy.path().join(name)).unwrap();
+        let _ = fs::copy(state.join(name), copy.path().join(name));
     }
     let connection = rusqlite::Connection::open(copy.path().join("state.db")).unwrap();
     // What is copied while it is written may be no database.
@@ -111,6 +111,25 @@ async fn proofs_go_on_also_those_of_a_sweep_that_did_not_end() {
     let service = with_state("serve", &config, &state).serve().await;
     until(&service, r#"registry_integrity_images{registry="r",state="intact"}"#, Some(2.0)).await;
     assert_eq!((reads("app"), reads("stuck")), (0, 6));
+}
+
+#[tokio::test]
+async fn the_first_sweep_after_a_restart_is_paced_like_the_ones_before() {
+    let registry = Registry::start().await.unwrap();
+    (0..4).for_each(|number| registry.push(&format!("app-{number}:1"), &index(&format!("app-{number}"))));
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (write_config(folder.path(), &registry), folder.path().join("state"));
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("500ms", "1h").replace("spread: 0s", "spread: 3s")).unwrap();
+    let complete = r#"registry_integrity_sweeps_total{registry="r",outcome="complete"}"#;
+    let mut spans = Vec::new();
+    for _ in 0..2 {
+        let service = with_state("serve", &config, &state).serve().await;
+        until(&service, complete, Some(1.0)).await;
+        let duration = r#"registry_integrity_sweep_duration_seconds{registry="r"}"#;
+        spans.push(sample(&service, duration).await.unwrap());
+    }
+    assert!(spans[1] > 1.5, "over three seconds, and not as fast as it can be: {spans:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use registry_integrity_probe::config::{ByteEvidence, Target};
 use registry_integrity_probe::history::{History, Retention};
 use registry_integrity_probe::oci::Digest;
 use registry_integrity_probe::proofs::{Evidence, Proofs};
-use registry_integrity_probe::report::{Failure, Kind, Outcome, Reason, Report};
+use registry_integrity_probe::report::{Cause, Failure, Kind, Outcome, Reason, Report, Unverified};
 use registry_integrity_probe::state::State;
 use registry_integrity_probe::store::{FILE, Kept, Key, Limits, Store};
 use rusqlite::Connection;
@@ -173,6 +173,26 @@ async fn what_does_not_fit_is_kept_as_soon_as_it_does_and_the_past_makes_room() 
     assert!(kept.history.resolved.len() < 7 * 300, "{}", kept.history.resolved.len());
     assert_eq!(kept.history.last_sweep(), sweeps.history.last_sweep());
     assert!(std::fs::metadata(folder.path().join(FILE)).unwrap().len() <= 1 << 20);
+}
+
+#[tokio::test]
+async fn of_what_could_not_be_judged_a_bounded_part_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), LIMITS).unwrap();
+    let entry = Unverified {
+        repository: Some("app".to_string()),
+        reference: "1".to_string(),
+        kind: None,
+        cause: Cause::Timeout,
+        images: Vec::new(),
+        detail: "x".repeat(1 << 20),
+    };
+    let report = Report { unverified: vec![entry; 40], outcome: Outcome::Partial, ..report(vec![failure(1)]) };
+    let kept = Kept { report: Some(Arc::new(report)), ..Kept::default() };
+    assert!(store.keep(key("r"), kept, no_proofs()).await);
+    let (_, kept) = reopened(store, folder.path(), &key("r")).await;
+    let report = kept.report.unwrap();
+    assert_eq!((report.unverified.len(), report.failures.len(), report.outcome), (31, 1, Outcome::Partial));
 }
 
 #[tokio::test]

@@ -132,6 +132,8 @@ async fn a_state_that_can_only_be_read_is_known_and_the_metric_says_so() {
     assert_eq!(tokio::task::block_in_place(run).status.code(), Some(3), "intact, and nobody will know");
     let after: Vec<_> = ["state.db", "state.db-wal"].map(|name| fs::read(state.join(name)).unwrap()).into();
     assert!(before == after, "it was read only");
+    // So that it can be removed.
+    fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
 }
 
 #[tokio::test]
