@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use registry_integrity_probe::oci::Digest;
 
+use super::Evidence;
 use super::images::{bytes, repository, stored};
 use super::limit;
 use super::list::requests;
 use super::process::Background;
-use super::Evidence;
 
 /// Writes the storage tree, unless it is there from an earlier run.
 pub fn generate(root: &Path, repositories: usize) {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use registry_integrity_probe::oci::MANIFEST_ACCEPT;
 
-use super::images::{Blobs, Repository, name, repository};
 use super::Evidence;
+use super::images::{Blobs, Repository, name, repository};
 
 /// One request of a list.
 #[derive(Clone, Debug)]
