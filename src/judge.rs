@@ -37,6 +37,8 @@ pub struct Sound {
     pub digest: Option<Digest>,
     /// What it points to, if it is a manifest.
     pub manifest: Option<Box<Manifest>>,
+    /// True if that is known from when the manifest was last hashed, and only its headers came this time.
+    pub is_remembered: bool,
     /// The platform that it says it is for, if it is an image's config and was read.
     pub platform: Option<Box<Platform>>,
 }
@@ -172,6 +174,20 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
             suspect(suspicion, error.to_string())
         }
     }
+}
+
+/// Judges a manifest that was hashed before, and its length then, by the headers of a success: sound if they are what
+/// they were. `None` if they leave anything open; then its bytes have to tell.
+pub fn remembered(digest: &Digest, size: Option<u64>, known: (Manifest, u64), answer: &Answer) -> Option<Verdict> {
+    let (manifest, length) = known;
+    let is_as_before = answer.status == 200
+        && answer.content_length == Some(length)
+        && size.is_none_or(|size| size == length)
+        && answer.content_digest.as_ref().and_then(|text| text.parse().ok()).as_ref() == Some(digest);
+    is_as_before.then(|| {
+        let manifest = Some(Box::new(manifest));
+        Verdict::Sound(Sound { length: Some(length), manifest, is_remembered: true, ..Sound::default() })
+    })
 }
 
 /// Judges a blob that was asked for by HEAD, or by its last byte.

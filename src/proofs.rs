@@ -182,6 +182,20 @@ impl Proofs {
         }
     }
 
+    /// True if a manifest that was hashed at this time is to be hashed again in a sweep that runs `now`: as often as the
+    /// last bytes of blobs are read, or their contents are hashed, whichever is more often; in every sweep if neither is.
+    pub fn is_manifest_due(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        hashed_at: SystemTime,
+        now: SystemTime,
+    ) -> bool {
+        let (key, hashed_at, now) = (key(repository, digest), seconds(hashed_at), seconds(now));
+        let is_due = |rhythm: Rhythm| rhythm.is_due(key, Some(hashed_at), self.interval.unwrap_or_default(), now);
+        (self.byte, self.content) == (Rhythm::Never, Rhythm::Never) || is_due(self.byte) || is_due(self.content)
+    }
+
     /// Notes how the blob was proved.
     pub fn proved(&self, repository: &Repository, digest: &Digest, evidence: Evidence, now: SystemTime) {
         let (key, now) = (key(repository, digest), seconds(now));

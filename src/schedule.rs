@@ -19,6 +19,8 @@ use crate::sweep::{Job, given_up, sweep};
 /// The starts of two sweeps lie the interval apart, give or take this share of it, so that registries which were
 /// configured together, and replicas which were started together, drift apart.
 const JITTER: f64 = 0.05;
+/// The share of an interval within which a sweep is paced: jitter may shorten the interval by a twentieth.
+const PACED_AT_MOST: f64 = 0.9;
 
 /// The sweeps of every configured registry. Dropping it ends them, wherever they are.
 pub struct Schedule {
@@ -185,12 +187,12 @@ async fn sweep_once(registry: &Arc<RegistryState>, setup: &Arc<Setup>, pace: &mu
             sweep(Arc::clone(&setup.client), job).await
         }
     });
-    let spread = pace.begin(setup, is_asked_for);
+    let held = pace.begin(setup, is_asked_for);
     let ended = async {
         tokio::select! {
             ended = task.join_next() => ended,
-            () = sleep(spread) => {
-                // There is more than last time: the rest goes as fast as it may.
+            () = sleep(held) => {
+                // There is far more than last time: the rest goes as fast as it may.
                 setup.client.set_rate(setup.target.rate_limit);
                 task.join_next().await
             }
@@ -223,8 +225,9 @@ struct Pace {
 }
 
 impl Pace {
-    /// Sets the client's rate for the sweep that begins, and tells how long it is to hold. Who asks for a sweep waits for
-    /// it, and has it as fast as the other limits allow.
+    /// Sets the client's rate for the sweep that begins, and tells how long it is to hold: longer than the sweep should
+    /// take, so that a registry which grew is not hurried at the end, and not so long that the next sweep has to wait. Who
+    /// asks for a sweep waits for it, and has it as fast as the other limits allow.
     fn begin(&self, setup: &Setup, is_asked_for: bool) -> Duration {
         let spread = match setup.target.spread {
             _ if is_asked_for => Duration::ZERO,
@@ -234,7 +237,7 @@ impl Pace {
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         let rate = self.requests.filter(|_| !spread.is_zero()).map(|requests| requests as f64 / spread.as_secs_f64());
         setup.client.set_rate(rate.into_iter().chain(setup.target.rate_limit).reduce(f64::min));
-        spread
+        spread.max((spread * 2).min(setup.target.interval.mul_f64(PACED_AT_MOST)))
     }
 
     fn learn(&mut self, report: &Report) {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::route::Endpoint;
 use super::wire::{Answer, Request};
@@ -13,6 +14,8 @@ const REQUESTS_KEPT: usize = 100_000;
 /// One request and what became of it.
 #[derive(Clone, Debug)]
 pub struct LoggedRequest {
+    /// When it had come.
+    pub at: Instant,
     /// The method.
     pub method: String,
     /// The path.
@@ -59,6 +62,7 @@ impl RequestLog {
     pub(super) fn record(&self, request: &Request, answer: &Answer) {
         let header = |name| request.header(name).map(str::to_string);
         let entry = LoggedRequest {
+            at: Instant::now(),
             method: request.method.clone(),
             path: request.path.clone(),
             query: request.query.clone(),

@@ -40,6 +40,7 @@ struct Entry {
     bytes: Box<[u8]>,
     size: u64,
     hashed_at: SystemTime,
+    is_doubted: bool,
 }
 
 /// A manifest whose bytes were hashed.
@@ -51,6 +52,8 @@ pub struct KnownManifest {
     pub size: u64,
     /// When its bytes last came from this repository and hashed to its digest.
     pub hashed_at: SystemTime,
+    /// True if something spoke against it since: then only its bytes can speak for it.
+    pub is_doubted: bool,
 }
 
 impl Manifests {
@@ -69,7 +72,8 @@ impl Manifests {
         let repositories = self.read();
         let entry = repositories.get(repository)?.manifests.get(digest)?;
         let manifest = compact::decode(&entry.bytes)?;
-        Some(KnownManifest { manifest, size: entry.size, hashed_at: entry.hashed_at })
+        let Entry { size, hashed_at, is_doubted, .. } = *entry;
+        Some(KnownManifest { manifest, size, hashed_at, is_doubted })
     }
 
     /// What a reference resolved to when it was last asked for.
@@ -100,13 +104,21 @@ impl Manifests {
     pub fn hashed(&self, repository: &Repository, digest: &Digest, manifest: &Manifest, size: u64, now: SystemTime) {
         let mut repositories = self.write();
         if let Some(entry) = repositories.get_mut(repository).and_then(|known| known.manifests.get_mut(digest)) {
-            entry.hashed_at = now;
+            (entry.hashed_at, entry.is_doubted) = (now, false);
             return;
         }
         let Some(bytes) = compact::encode(manifest) else { return };
         if self.budget.take(bytes.len() + OVERHEAD) {
-            let entry = Entry { bytes, size, hashed_at: now };
+            let entry = Entry { bytes, size, hashed_at: now, is_doubted: false };
             repositories.entry(repository.clone()).or_default().manifests.insert(digest.clone(), entry);
+        }
+    }
+
+    /// Notes that something speaks against a manifest. What it says stays known.
+    pub fn doubted(&self, repository: &Repository, digest: &Digest) {
+        let mut repositories = self.write();
+        if let Some(entry) = repositories.get_mut(repository).and_then(|known| known.manifests.get_mut(digest)) {
+            entry.is_doubted = true;
         }
     }
 

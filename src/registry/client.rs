@@ -16,6 +16,7 @@ use url::Url;
 use super::auth::{Authenticator, TokenService};
 use super::body::Room;
 use super::budget::Budget;
+use super::dns::Names;
 use super::error_body::error_code;
 use super::gate::{Gate, Outcome};
 use super::headers::{ContentRange, retry_after};
@@ -133,6 +134,7 @@ impl HttpRegistry {
             .retry(reqwest::retry::never())
             .http1_max_headers(target.limits.response_headers)
             .connect_timeout(target.request_timeout.min(Duration::from_secs(10)))
+            .dns_resolver(Names::default())
             .pool_max_idle_per_host(target.concurrency)
             .pool_idle_timeout(Duration::from_secs(30));
         // reqwest's errors show a proxy's URL, which may hold a password.

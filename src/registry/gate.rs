@@ -317,6 +317,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_open_gate_takes_no_time() {
+        tokio::time::advance(Duration::from_micros(300)).await;
+        let gate = Gate::new(8, None);
+        let began = Instant::now();
+        for _ in 0..100 {
+            gate.enter().await.done(Outcome::Answered);
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_rate_spaces_requests_evenly() {
         let gate = Gate::new(8, Some(10.0));
         let began = Instant::now();

@@ -11,6 +11,7 @@ mod client;
 mod credential_helper;
 mod credentials;
 mod deadline;
+mod dns;
 mod docker_config;
 mod error_body;
 #[cfg(test)]

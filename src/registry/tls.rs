@@ -54,14 +54,17 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
         .map_err(|error| unusable(&error))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    match (&tls.cert_file, &tls.key_file) {
+    let mut config = match (&tls.cert_file, &tls.key_file) {
         (Some(certificate), Some(key)) => {
             let chain = certificates("a client certificate", certificate)?;
             let key = PrivateKeyDer::from_pem_file(key).map_err(|error| file("a private key", key, &error))?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| unusable(&error))
+            builder.with_client_auth_cert(chain, key).map_err(|error| unusable(&error))?
         }
-        _ => Ok(builder.with_no_client_auth()),
-    }
+        _ => builder.with_no_client_auth(),
+    };
+    // The HTTP client adds none to a configuration that it is given.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// A private authority replaces the system's, as in Prometheus. Without any, the list is empty: plain HTTP still works,

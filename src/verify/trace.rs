@@ -83,7 +83,7 @@ impl Observer for Trace {
             Verdict::Suspect { .. } => (SeenState::Suspect, Sound::default()),
             Verdict::Unjudged { .. } => (SeenState::Unjudged, Sound::default()),
         };
-        let Sound { length, digest: resolved, manifest, platform } = sound;
+        let Sound { length, digest: resolved, manifest, platform, is_remembered: _ } = sound;
         let seen = Seen { took, state, length, resolved, manifest, platform };
         self.seen().insert((repository.clone(), place), seen);
     }

@@ -1,9 +1,10 @@
 //! One question about one object, asked and judged.
 
 use crate::judge::{self, Sound, Suspicion, Verdict};
+use crate::manifests::KnownManifest;
 use crate::oci::{Digest, Reference, Repository};
 use crate::proofs::Evidence;
-use crate::registry::{Answer, How, Object, Question, Registry, Trouble};
+use crate::registry::{Answer, Body, How, Object, Question, Registry, Trouble};
 use crate::report::Cause;
 
 /// What is asked, and what the answer is held against.
@@ -110,6 +111,29 @@ impl Inquiry {
             }
             _ => Judged { exchanges, evidence: first.evidence.max(second.evidence), ..second },
         }
+    }
+
+    /// Asks for a manifest that was hashed before by HEAD, and by GET too if that succeeds and leaves anything open.
+    pub async fn ask_remembered<R: Registry>(
+        &self,
+        registry: &R,
+        repository: &Repository,
+        known: KnownManifest,
+    ) -> Judged {
+        let Self::Manifest(digest, size) = self else { return self.ask(registry, repository, false).await };
+        let question = Question { how: How::Head, ..self.question(repository, false) };
+        let result = registry.ask(&question).await;
+        let verdict = match &result {
+            // A registry that refuses HEAD was asked by GET.
+            Ok(answer) if (200..300).contains(&answer.status) && answer.body == Body::Unread => {
+                match judge::remembered(digest, *size, (known.manifest, known.size), answer) {
+                    Some(verdict) => verdict,
+                    None => return self.ask(registry, repository, false).await,
+                }
+            }
+            _ => self.judge(&result),
+        };
+        Judged { verdict, exchanges: result.map_or(1, |answer| answer.exchanges), evidence: Evidence::Head }
     }
 
     /// Asks by HEAD and leaves it at that.

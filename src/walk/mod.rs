@@ -23,7 +23,7 @@ pub use observer::{Observation, Observer};
 
 use crate::config::{Confirm, Filter, Limits};
 use crate::judge::{Suspicion, Verdict};
-use crate::manifests::Manifests;
+use crate::manifests::{KnownManifest, Manifests};
 use crate::oci::{Digest, Manifest, Platform, Reference, Repository, Tag};
 use crate::proofs::{Evidence, Proofs};
 use crate::registry::{List, ListEnd, Object, Registry, Trouble, may_pass};
@@ -221,18 +221,37 @@ impl<R: Registry> Walk<R> {
         }
     }
 
+    /// A manifest that was hashed lately enough: it cannot have changed under its digest, so that its headers do until it
+    /// is due again. Not where somebody watches, who wants it whole.
+    fn remembered(&self, subject: Subject) -> Option<KnownManifest> {
+        let Subject::Node(id) = subject else { return None };
+        let node = &self.graph.nodes[id];
+        if !node.is_manifest() || self.scope.observer.is_some() {
+            return None;
+        }
+        let known = self.scope.manifests.get(&self.repository, &node.digest)?;
+        let (proofs, now) = (&self.scope.proofs, SystemTime::now());
+        let is_due = proofs.is_manifest_due(&self.repository, &node.digest, known.hashed_at, now);
+        (!known.is_doubted && !is_due).then_some(known)
+    }
+
     /// Asks for everything in the queue, and for what that leads to: each level as soon as it is known.
     async fn ask_all(&mut self, on_judged: &(impl Fn() + Send)) {
         let mut under_way = FuturesUnordered::new();
         loop {
             while under_way.len() < UNDER_WAY
-                && let Some(subject) = self.queue.pop_front()
+                // What was found last comes first, so that kinds follow each other as they do in a pull, not in bursts.
+                && let Some(subject) = self.queue.pop_back()
             {
                 let (registry, repository) = (Arc::clone(&self.registry), self.repository.clone());
                 let inquiry = self.inquiry(subject);
+                let remembered = self.remembered(subject);
                 under_way.push(async move {
                     let asked_at = Instant::now();
-                    let judged = inquiry.ask(&*registry, &repository, false).await;
+                    let judged = match remembered {
+                        Some(known) => inquiry.ask_remembered(&*registry, &repository, known).await,
+                        None => inquiry.ask(&*registry, &repository, false).await,
+                    };
                     (subject, judged, asked_at.elapsed())
                 });
             }
@@ -258,6 +277,9 @@ impl<R: Registry> Walk<R> {
     }
 
     fn take(&mut self, subject: Subject, verdict: Verdict, answers: u32, confirmed: bool) {
+        if let (Verdict::Suspect { .. }, Subject::Node(id)) = (&verdict, subject) {
+            self.scope.manifests.doubted(&self.repository, &self.graph.nodes[id].digest);
+        }
         let finding = match verdict {
             Verdict::Sound(sound) => match subject {
                 Subject::Root(root) => {
@@ -285,8 +307,10 @@ impl<R: Registry> Walk<R> {
                     }
                     self.graph.nodes[id].state = NodeState::Sound(sound.length);
                     if let Some(manifest) = sound.manifest {
-                        let (digest, size) = (&self.graph.nodes[id].digest, sound.length.unwrap_or_default());
-                        self.scope.manifests.hashed(&self.repository, digest, &manifest, size, SystemTime::now());
+                        if !sound.is_remembered {
+                            let (digest, size) = (&self.graph.nodes[id].digest, sound.length.unwrap_or_default());
+                            self.scope.manifests.hashed(&self.repository, digest, &manifest, size, SystemTime::now());
+                        }
                         let found = self.graph.expand(id, &manifest, &self.scope.platforms, depth);
                         self.queue.extend(found.into_iter().map(Subject::Node));
                         let node = &mut self.graph.nodes[id];

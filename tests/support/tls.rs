@@ -96,6 +96,20 @@ impl PrivateCa {
     }
 }
 
+impl Issued {
+    /// TLS with this certificate for everybody, that offers these protocols.
+    pub fn acceptor(&self, protocols: &[&[u8]]) -> TlsAcceptor {
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has all versions");
+        let key = PrivateKeyDer::Pkcs8(self.key.clone_key());
+        let builder = builder.with_no_client_auth();
+        let mut config = builder.with_single_cert(vec![self.certificate.clone()], key).expect("they belong together");
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
 /// TLS in front of a server, until it is dropped.
 #[derive(Debug)]
 pub struct TlsFront {
