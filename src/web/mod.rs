@@ -19,6 +19,7 @@ pub use guard::Guard;
 pub use lifecycle::{Control, SweepRefused};
 pub use server::{Limits, serve, serve_guarded};
 
+use self::api::Refusal;
 use crate::metrics;
 use crate::state::State;
 
@@ -39,7 +40,7 @@ impl Web {
         let prefix = self.external_url.as_ref().map_or("", |url| url.path().trim_end_matches('/')).to_string();
         let at = |path: &str| format!("{prefix}{path}");
         let mut router = Router::new()
-            .route(&at("/"), get(page::status))
+            .merge(page::router(&prefix))
             .route(&at("/metrics"), get(metrics_text))
             .route(&at("/-/healthy"), get("registry-integrity-probe is healthy.\n"))
             .route(&at("/-/ready"), get("registry-integrity-probe is ready.\n"))
@@ -69,10 +70,10 @@ async fn harden<B>(mut response: axum::http::Response<B>) -> axum::http::Respons
         headers.insert(name, HeaderValue::from_static(value));
     };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY.clone());
+    headers.insert(header::CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY);
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(headers, header::X_FRAME_OPTIONS, "DENY");
     set(headers, header::REFERRER_POLICY, "no-referrer");
-    set(headers, header::CACHE_CONTROL, "no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
