@@ -55,6 +55,7 @@ pub const CONTENT_SECURITY_POLICY: HeaderValue = assets::CONTENT_SECURITY_POLICY
 pub fn router(prefix: &str) -> Router<Web> {
     let at = |path: &str| format!("{prefix}{path}");
     Router::new()
+        .without_v07_checks()
         .route(&at("/"), get(overview))
         .route(&at("/search"), get(search))
         .route(&at("/image"), get(image))

@@ -196,7 +196,7 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::collections::{HashMap, VecDeque};
     use std::sync::Arc;
 
     use super::*;
@@ -228,7 +228,7 @@ mod tests {
                 coverage: None,
             })
         });
-        History { sweeps: VecDeque::from_iter(sweeps), ..History::default() }
+        History::restored(None, HashMap::new(), VecDeque::new(), VecDeque::from_iter(sweeps))
     }
 
     #[test]
