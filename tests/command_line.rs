@@ -79,3 +79,17 @@ async fn a_result_goes_to_a_file_and_one_that_cannot_is_told() {
     assert_eq!(outcome.code, Some(3));
     assert!(outcome.stderr.contains("/nonexistent/result"), "{}", outcome.stderr);
 }
+
+#[test]
+fn a_signal_ends_a_job_also_where_signals_have_no_default_action() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_registry-integrity-probe"));
+    let mut sweep = command.args(["sweep", "--registry", &url]).env_clear().spawn().unwrap();
+    let asked = silent.accept();
+    let pid = rustix::process::Pid::from_child(&sweep);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    // Ended by the default action, it would have no code: the first process of a container would go on.
+    assert_eq!(sweep.wait().unwrap().code(), Some(143));
+    drop(asked);
+}

@@ -48,6 +48,9 @@ pub fn run(cli: Cli) -> ExitCode {
 fn dispatch(command: Command) -> Result<Exit, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
     let result = runtime.block_on(async {
+        if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
+            signals::end_the_process_by_signals().map_err(CommandError::Runtime)?;
+        }
         match command {
             Command::Serve(args) => serve::run(args).await,
             Command::Sweep(args) => sweep::run(args).await,

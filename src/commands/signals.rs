@@ -1,10 +1,10 @@
-//! The signals that a service listens to.
+//! The signals that a command listens to.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Signals since this was made; made early, so that none is lost.
+/// Those of a service, since this was made; made early, so that none is lost.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -38,4 +38,18 @@ impl Signals {
             _ = self.hangup.recv() => Asked::Reload,
         }
     }
+}
+
+/// From now on SIGTERM and SIGINT end the process, with the status that a shell gives to that. They would do so without
+/// this, but not to the first process of a container, for which signals have no default action.
+pub fn end_the_process_by_signals() -> io::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        let signal = tokio::select! {
+            _ = interrupt.recv() => SignalKind::interrupt(),
+            _ = terminate.recv() => SignalKind::terminate(),
+        };
+        std::process::exit(128 + signal.as_raw_value());
+    });
+    Ok(())
 }
