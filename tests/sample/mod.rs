@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use registry_integrity_probe::config::{
-    ByteEvidence, Confirm, Credentials, Evidence, Filter, Mode, Spread, Target, Tls,
+    ByteEvidence, Confirm, Credentials, Evidence, Filter, Limits, Mode, Spread, Target, Tls,
 };
 use registry_integrity_probe::oci::Digest;
 use registry_integrity_probe::report::{
@@ -37,6 +37,7 @@ pub fn target(name: &str) -> Target {
         confirm: Confirm { attempts: 3, delay: Duration::from_secs(2) },
         repositories: Filter::default(),
         shard: None,
+        limits: Limits::default(),
         tags: Filter::default(),
         platforms: Vec::new(),
         images: Vec::new(),
