@@ -64,6 +64,7 @@ async fn pages_of_any_size_make_up_the_whole_list() {
                 assert!(some.len() <= limit, "{path}");
                 found.extend(some);
                 pages += 1;
+                assert!(pages <= count, "{path} in pages of {limit} has no end");
                 next = page["next"].as_str().map(ToString::to_string);
                 assert!(page.get("next").is_some_and(|next| next.is_null() || next.is_string()), "{path}");
             }
