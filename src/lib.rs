@@ -16,6 +16,7 @@ pub mod progress;
 pub mod proofs;
 pub mod push;
 pub mod registry;
+pub mod remedy;
 pub mod report;
 pub mod schedule;
 pub mod shard;

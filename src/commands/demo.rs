@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::listen;
@@ -12,13 +13,18 @@ use super::{CommandError, Exit};
 use crate::cli::DemoArgs;
 use crate::config::{ByteEvidence, Config, Confirm, Spread, Target};
 use crate::demo::Registry;
-use crate::demo::images::{Breakage, populate};
+use crate::demo::fault::Fault;
+use crate::demo::images::{Breakage, populate, restless};
 use crate::schedule::Schedule;
 use crate::state::State;
 use crate::web::{self, Web};
 
 /// Between two sweeps of the demonstration: soon enough to watch.
-const INTERVAL: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_secs(2);
+/// For as long the restless image is whole before it breaks for the first time, so that its first sweep sees it whole.
+const FIRST_REST: Duration = Duration::from_secs(3);
+/// For as long it then is broken, and whole, by turns.
+const UNREST: Duration = Duration::from_secs(12);
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn run(args: DemoArgs) -> Result<Exit, CommandError> {
@@ -28,6 +34,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, CommandError> {
     let address = address.map_or(args.listen_address, |address| address.to_string());
     let registry = Registry::start().await.map_err(CommandError::Runtime)?;
     let broken = populate(&registry);
+    let (changing, fault) = restless(&registry);
     let config = config(&registry)?;
 
     let state = Arc::new(State::new(&config.registries));
@@ -36,12 +43,25 @@ pub async fn run(args: DemoArgs) -> Result<Exit, CommandError> {
     let app = Web { state, lifecycle: None, external_url: None }.into_router();
     let server = tokio::spawn(web::serve(listeners, app, web::Limits::default(), shutdown.clone()));
     // Nobody may be reading; the demonstration goes on for whoever opens the page.
-    let _ = introduce(&mut io::stdout().lock(), &address, &registry.url(), &broken);
+    let _ = introduce(&mut io::stdout().lock(), &address, &registry.url(), &broken, changing);
+    let unrest = tokio::spawn(break_and_mend(fault));
     while signals.next().await == Asked::Reload {}
+    unrest.abort();
     shutdown.cancel();
     drop(schedule);
     let _ = server.await;
     Ok(Exit::Success)
+}
+
+async fn break_and_mend(fault: Option<Fault>) {
+    let Some(fault) = fault else { return };
+    sleep(FIRST_REST).await;
+    loop {
+        fault.reinstate();
+        sleep(UNREST).await;
+        fault.lift();
+        sleep(UNREST).await;
+    }
 }
 
 fn config(registry: &Registry) -> Result<Config, CommandError> {
@@ -49,8 +69,9 @@ fn config(registry: &Registry) -> Result<Config, CommandError> {
     let target = Target {
         name: "demo".to_string(),
         interval: INTERVAL,
-        spread: Spread::Over(Duration::ZERO),
-        confirm: Confirm { attempts: 3, delay: Duration::from_millis(200) },
+        // Slow enough for its progress to be seen.
+        spread: Spread::Over(INTERVAL / 2),
+        confirm: Confirm { attempts: 3, delay: Duration::from_millis(100) },
         evidence: crate::config::Evidence {
             byte: ByteEvidence::Within(Duration::ZERO),
             content: None,
@@ -61,18 +82,29 @@ fn config(registry: &Registry) -> Result<Config, CommandError> {
     Ok(Config { registries: vec![target] })
 }
 
-fn introduce(out: &mut impl Write, address: &str, registry: &str, broken: &[Breakage]) -> io::Result<()> {
+fn introduce(
+    out: &mut impl Write,
+    address: &str,
+    registry: &str,
+    broken: &[Breakage],
+    changing: &str,
+) -> io::Result<()> {
     writeln!(out, "A registry runs in this process, at {registry}.")?;
     writeln!(out, "It lists every tag and answers 200 for it, and yet cannot serve these:\n")?;
     for Breakage { image, digest, symptom } in broken {
         writeln!(out, "  {image}\n    {digest}\n    {symptom}")?;
     }
-    let seconds = INTERVAL.as_secs();
+    let (unrest, seconds) = (UNREST.as_secs(), INTERVAL.as_secs());
+    writeln!(out, "\nAnd {changing} loses a config every {} seconds, and heals after {unrest}.", 2 * unrest)?;
     writeln!(out, "\nIt is swept every {seconds} seconds. Open\n")?;
     writeln!(out, "  http://{address}/                     the status page")?;
     writeln!(out, "  http://{address}/metrics              what Prometheus scrapes")?;
     writeln!(out, "  http://{address}/api/v1/findings      what is broken, as JSON")?;
-    writeln!(out, "\nand try, in another terminal,\n")?;
+    writeln!(out, "\nand try, on the page,\n")?;
+    writeln!(out, "  what happened: {changing} breaks and heals while you watch")?;
+    writeln!(out, "  infra-ci:latest, to see its tree and the commands that mend it")?;
+    writeln!(out, "  a search for linux/amd64, or for the beginning of a digest")?;
+    writeln!(out, "\nor, in another terminal,\n")?;
     writeln!(out, "  curl -s http://{address}/metrics | grep image_broken")?;
     writeln!(out, "  curl -sI {registry}/v2/infra-ci/manifests/latest     answers 200")?;
     writeln!(out, "  registry-integrity-probe sweep --registry {registry}")?;

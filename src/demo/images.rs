@@ -1,7 +1,7 @@
 //! What the `demo` command serves: a small company's registry, with the incident's orphan index in it.
 
 use super::content::{Image, Part};
-use super::fault::{cuts_body_after, on};
+use super::fault::{Fault, answers, cuts_body_after, on};
 use super::registry::Registry;
 use crate::oci::Digest;
 
@@ -22,6 +22,17 @@ pub fn populate(registry: &Registry) -> Vec<Breakage> {
     let mut broken = push_orphan_index(registry);
     broken.extend(push_layer_whose_head_lies(registry));
     broken
+}
+
+/// An image that is whole until somebody breaks it by reinstating the fault, and again once the fault is lifted.
+pub fn restless(registry: &Registry) -> (&'static str, Option<Fault>) {
+    let image = Image::index().named("nightly").based_on("alpine 3.22").platforms(["linux/amd64", "linux/arm64"]);
+    push_under(registry, "nightly", &["latest"], &image);
+    let fault = image.configs().next().map(|config| registry.fault(on(&config.digest), answers(404)));
+    if let Some(fault) = &fault {
+        fault.lift();
+    }
+    ("nightly:latest", fault)
 }
 
 fn push_intact_images(registry: &Registry) {

@@ -12,7 +12,7 @@ pub use json::json;
 pub use junit::junit;
 pub use scan::scan;
 pub use terminal::Terminal;
-pub(crate) use terminal::fit;
+pub(crate) use terminal::{fit, printable};
 pub use text::text;
 pub(crate) use text::{style, write_failure, write_unverified};
 pub use verdict::Verdict;

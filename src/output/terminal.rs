@@ -66,7 +66,7 @@ impl Terminal {
 
 /// Escapes every character that takes no column of its own: control characters, which could move the cursor or recolour
 /// what follows, and those that reorder or hide what is around them.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for c in text.chars() {
         match c.width() {

@@ -21,6 +21,7 @@ pub use guard::Guard;
 pub use lifecycle::{Control, SweepRefused};
 pub use server::{Limits, serve, serve_guarded};
 
+use self::api::Refusal;
 use crate::metrics;
 use crate::state::State;
 
@@ -43,7 +44,7 @@ impl Web {
         // The path of a URL may hold what older routers took for a placeholder.
         let mut router = Router::new()
             .without_v07_checks()
-            .route(&at("/"), get(page::status))
+            .merge(page::router(&prefix))
             .route(&at("/metrics"), get(metrics_text))
             .route(&at("/-/healthy"), get("registry-integrity-probe is healthy.\n"))
             .route(&at("/-/ready"), get("registry-integrity-probe is ready.\n"))
@@ -77,7 +78,7 @@ async fn harden<B>(mut response: axum::http::Response<B>) -> axum::http::Respons
         headers.insert(name, HeaderValue::from_static(value));
     };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY.clone());
+    headers.insert(header::CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY);
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(headers, header::X_FRAME_OPTIONS, "DENY");
     set(headers, header::REFERRER_POLICY, "no-referrer");

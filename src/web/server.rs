@@ -34,6 +34,10 @@ const MAX_STREAMS: u32 = 32;
 /// The first byte of whoever speaks TLS.
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// Told to a request, so that an answer without an end can end when the service does.
+#[derive(Clone, Debug)]
+pub struct Ending(pub CancellationToken);
+
 /// What one client may take from the others.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -173,7 +177,7 @@ impl Server {
         TlsAcceptor::from(tls).accept(self.bounded(stream)).await
     }
 
-    /// The application, told who asks.
+    /// The application, told who asks, and when the service ends.
     fn service(
         &self,
         peer: IpAddr,
@@ -185,8 +189,10 @@ impl Server {
     > + Clone
     + use<> {
         let app = TowerToHyperService::new(self.app.clone());
+        let ending = Ending(self.shutdown.clone());
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(ending.clone());
             app.call(request)
         })
     }

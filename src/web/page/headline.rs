@@ -1,11 +1,12 @@
-//! The answer at the top of the page.
+//! The answer at the top of the page: is everything whole, and how fresh is that knowledge.
 
 use std::time::SystemTime;
 
-use super::Watched;
-use super::rows::{Moment, counted};
+use super::moment::{Moment, counted};
+use super::{Watched, shown};
 use crate::output::Verdict;
-use crate::report::ImageCounts;
+use crate::report::{Cause, ImageCounts};
+use crate::state::State;
 
 /// A result that is older than this many intervals is out of date, as for the alert `RegistryIntegrityProbeStale`.
 const STALE_INTERVALS: u32 = 3;
@@ -28,15 +29,16 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Intact, Self::Stale, Self::Unverified, Self::Unknown, Self::Broken];
+
     /// How a registry stands now.
-    pub fn of(Watched { registry, known }: &Watched, now: SystemTime) -> Self {
-        let limit = registry.interval() * STALE_INTERVALS;
-        let is_stale = || known.last_sweep.is_none_or(|at| now.duration_since(at).unwrap_or_default() > limit);
-        match known.report.as_deref().map(Verdict::of) {
+    pub fn of(watched: &Watched, now: SystemTime) -> Self {
+        match watched.known.report.as_deref().map(Verdict::of) {
             None => Self::Unknown,
             Some(Verdict::Broken) => Self::Broken,
             Some(Verdict::Unverified) => Self::Unverified,
-            Some(Verdict::Intact) if is_stale() => Self::Stale,
+            Some(Verdict::Intact) if is_stale(watched, now) => Self::Stale,
             Some(Verdict::Intact) => Self::Intact,
         }
     }
@@ -53,46 +55,93 @@ impl Standing {
     }
 }
 
+/// True if what is known of a registry is older than it should be.
+pub fn is_stale(Watched { registry, known }: &Watched, now: SystemTime) -> bool {
+    let limit = registry.interval() * STALE_INTERVALS;
+    known.last_sweep.is_none_or(|at| now.duration_since(at).unwrap_or_default() > limit)
+}
+
 /// Whether everything is whole, and how fresh that knowledge is.
 pub struct Headline {
     /// How the worst registry stands.
     pub standing: Standing,
     /// The answer.
     pub title: String,
+    /// How old the oldest result is, and whose it is unless there is only one.
+    pub looked: Option<(Moment, Option<String>)>,
+    /// When everything was intact for the last time, unless it is now.
+    pub last_success: Option<Moment>,
     /// What else one must know to trust it.
     pub lines: Vec<String>,
+    /// What to do about that.
+    pub advice: Vec<&'static str>,
 }
 
 impl Headline {
     /// The headline over some registries.
-    pub fn of(watched: &[Watched], now: SystemTime) -> Self {
+    pub fn of(watched: &[Watched], state: &State, now: SystemTime) -> Self {
         let standings: Vec<(Standing, &Watched)> = watched.iter().map(|one| (Standing::of(one, now), one)).collect();
-        let Some(worst) = standings.iter().map(|(standing, _)| *standing).max() else {
-            let title = "No registry is configured".to_string();
-            return Self { standing: Standing::Unknown, title, lines: Vec::new() };
-        };
+        let worst = standings.iter().map(|(standing, _)| *standing).max();
         let images = sum_of_images(watched);
-        let broken = images.unwrap_or_default().broken;
         let title = match worst {
-            Standing::Broken => format!("{} broken", counted(broken, "image")),
-            Standing::Unknown => "Not known yet".to_string(),
-            Standing::Unverified => "Not everything could be verified".to_string(),
-            Standing::Stale => "Everything was intact, but that is long ago".to_string(),
-            Standing::Intact => "Everything is intact".to_string(),
+            None => "No registry is configured".to_string(),
+            Some(Standing::Broken) => format!("{} broken", counted(images.unwrap_or_default().broken, "image")),
+            Some(Standing::Unknown) => "Not known yet".to_string(),
+            Some(Standing::Unverified) => "Not everything could be verified".to_string(),
+            Some(Standing::Stale) => "Everything was intact, but that is long ago".to_string(),
+            Some(Standing::Intact) => "Everything is intact".to_string(),
         };
         let mut lines = Vec::new();
-        if let Some(images) = images {
-            let ImageCounts { intact, broken, unverified } = images;
-            let total = counted(images.total(), "image");
+        if let Some(ImageCounts { intact, broken, unverified }) = images {
+            let total = counted(intact + broken + unverified, "image");
             lines.push(format!("{total}: {intact} intact, {broken} broken, {unverified} unverified."));
         }
-        lines.extend(freshness(watched, now));
-        let names_of = |standing| names(standings.iter().filter(|one| one.0 == standing).map(|one| one.1));
-        lines.extend(names_of(Standing::Unknown).map(|names| format!("Not looked at yet: {names}.")));
-        lines.extend(names_of(Standing::Unverified).map(|names| format!("Not verified as a whole: {names}.")));
-        lines
-            .extend(names_of(Standing::Stale).map(|names| format!("Older than {STALE_INTERVALS} intervals: {names}.")));
-        Self { standing: worst, title, lines }
+        let named = |wanted: &dyn Fn(Standing, &Watched) -> bool| {
+            names(standings.iter().filter(|(standing, one)| wanted(*standing, one)).map(|it| it.1))
+        };
+        let unknown = named(&|standing, _| standing == Standing::Unknown);
+        lines.extend(unknown.map(|names| format!("Not looked at yet: {names}.")));
+        let unverified = named(&|standing, one| {
+            let found = one.known.report.as_deref().is_some_and(|report| !report.unverified.is_empty());
+            found || standing == Standing::Unverified
+        });
+        lines.extend(unverified.map(|names| format!("Not verified as a whole: {names}.")));
+        let stale = named(&|standing, one| standing != Standing::Unknown && is_stale(one, now));
+        lines.extend(stale.map(|names| format!("Older than {STALE_INTERVALS} intervals: {names}.")));
+        lines.extend(state.shard().map(|shard| format!("This is shard {shard}: it sees its own repositories alone.")));
+        if let Some(reload) = state.last_reload().filter(|reload| !reload.is_successful) {
+            let since = Moment::new(reload.last_success, now).exact;
+            lines.push(format!(
+                "The configuration could not be reloaded; the one of {since} is in use. The log says why."
+            ));
+        }
+        Self {
+            standing: worst.unwrap_or(Standing::Unknown),
+            title,
+            looked: oldest(watched, now),
+            last_success: last_success(watched, now).filter(|_| worst != Some(Standing::Intact)),
+            lines,
+            advice: advice(watched, worst),
+        }
+    }
+}
+
+/// What to do, where no failure says that.
+fn advice(watched: &[Watched], worst: Option<Standing>) -> Vec<&'static str> {
+    match worst {
+        None => vec!["Name one: start with --registry URL, or list it under registries in the file of --config.file."],
+        Some(Standing::Unknown) => vec!["The first sweep tells. This page follows it."],
+        Some(Standing::Stale) => {
+            vec!["Look at the log of this program, and whether it has the time it needs: sweeps no longer end."]
+        }
+        Some(Standing::Unverified) => {
+            let causes = |one: &Watched| -> Vec<Cause> {
+                one.known.report.iter().flat_map(|report| &report.unverified).map(|entry| entry.cause).collect()
+            };
+            let causes: std::collections::BTreeSet<Cause> = watched.iter().flat_map(causes).collect();
+            causes.into_iter().map(crate::remedy::after_unverified).collect()
+        }
+        Some(Standing::Intact | Standing::Broken) => Vec::new(),
     }
 }
 
@@ -104,23 +153,23 @@ fn sum_of_images(watched: &[Watched]) -> Option<ImageCounts> {
     })
 }
 
-fn freshness(watched: &[Watched], now: SystemTime) -> Option<String> {
-    let (at, name) =
-        watched.iter().filter_map(|one| Some((one.known.last_sweep?, one.registry.name.as_str()))).min()?;
-    let ago = Moment::new(at, now).ago;
-    Some(if watched.len() == 1 {
-        format!("Last looked at {ago}.")
-    } else {
-        format!("Oldest of these results: {name}, {ago}.")
-    })
+fn oldest(watched: &[Watched], now: SystemTime) -> Option<(Moment, Option<String>)> {
+    let (at, name) = watched.iter().filter_map(|one| Some((one.known.last_sweep?, &one.registry.name))).min()?;
+    Some((Moment::new(at, now), (watched.len() > 1).then(|| shown(name))))
+}
+
+/// `None` as soon as one registry never was.
+fn last_success(watched: &[Watched], now: SystemTime) -> Option<Moment> {
+    let all: Option<Vec<SystemTime>> = watched.iter().map(|one| one.known.last_success).collect();
+    all?.into_iter().min().map(|at| Moment::new(at, now))
 }
 
 fn names<'a>(watched: impl Iterator<Item = &'a Watched>) -> Option<String> {
-    let names: Vec<&str> = watched.map(|one| one.registry.name.as_str()).collect();
-    let shown = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
+    let names: Vec<String> = watched.map(|one| shown(&one.registry.name)).collect();
+    let listed = names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
     match names.len() {
         0 => None,
-        all if all > MAX_NAMES => Some(format!("{shown} and {} more", all - MAX_NAMES)),
-        _ => Some(shown),
+        all if all > MAX_NAMES => Some(format!("{listed} and {} more", all - MAX_NAMES)),
+        _ => Some(listed),
     }
 }

@@ -1,48 +1,69 @@
-//! The status page: is everything whole, and how fresh is that knowledge.
+//! The pages: is everything whole, how fresh is that knowledge, what is broken, and what to do. They render what is known
+//! and judge nothing; without JavaScript they show the same, only not live.
 
+mod assets;
+mod events;
 mod headline;
-mod rows;
+mod image;
+mod links;
+mod live;
+mod moment;
+mod problems;
+mod registries;
+mod search;
+mod timeline;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use askama::Template;
-use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, State as Extracted};
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use axum::routing::get;
+use axum::{Router, http::HeaderValue};
+use serde::Deserialize;
 
-use self::headline::Headline;
-use self::rows::{FailureRow, RegistryRow, UnverifiedRow};
-use super::Web;
-use super::api::Refusal;
-use crate::oci::Digest;
-use crate::report::{ImageCounts, Outcome};
-use crate::state::{Known, RegistryState};
+use self::events::{Event, events};
+use self::headline::{Headline, Standing};
+use self::image::ImageView;
+use self::live::{Watchers, generation};
+use self::problems::{Problem, Unjudged, problems};
+use self::registries::RegistryCard;
+use self::search::{Found, Parameters, Rows, Search, Show};
+use self::timeline::Span;
+use super::{Refusal, Web};
+use crate::output::printable;
+use crate::report::{ImageCounts, Outcome, Reason};
+use crate::state::{Known, RegistryState, State};
 
-/// Findings of each sort that the page shows; the API has all of them.
-const MAX_ROWS: usize = 500;
+/// Problems that the first page shows; the search has all.
+const PROBLEMS_SHOWN: usize = 8;
+/// What could not be judged, on the first page.
+const UNJUDGED_SHOWN: usize = 8;
+/// Registries that the first page shows.
+const REGISTRIES_SHOWN: usize = 100;
+/// Events that the first page shows.
+const EVENTS_SHOWN: usize = 12;
+/// Pages that may follow live, at once.
+const WATCHERS: usize = 64;
 
-const STYLE: &str = include_str!("../../../templates/status.css");
+pub const CONTENT_SECURITY_POLICY: HeaderValue = assets::CONTENT_SECURITY_POLICY;
 
-/// Allows the page's own style sheet, known by its hash, and nothing else.
-pub static CONTENT_SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Digest::sha256(STYLE.as_bytes()).as_bytes());
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    HeaderValue::from_str(&policy).expect("base64 is legal in a header")
-});
-
-/// `GET /`.
-pub async fn status(State(web): State<Web>) -> Response {
-    let watched: Vec<Watched> =
-        web.state.registries().into_iter().map(|registry| Watched { known: registry.known(), registry }).collect();
-    match Page::of(&watched, SystemTime::now()).render() {
-        Ok(page) => Html(page).into_response(),
-        Err(error) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_text(),
-    }
+/// The pages and what they load.
+pub fn router(prefix: &str) -> Router<Web> {
+    let at = |path: &str| format!("{prefix}{path}");
+    Router::new()
+        .without_v07_checks()
+        .route(&at("/"), get(overview))
+        .route(&at("/search"), get(search))
+        .route(&at("/image"), get(image))
+        .route(&at("/events"), get(live::events))
+        .route(&at("/page.css"), get(assets::style))
+        .route(&at("/page.js"), get(assets::script))
+        .route(&at("/icon.svg"), get(assets::icon))
+        .layer(Extension(Watchers::at_most(WATCHERS)))
 }
 
 /// A registry and what is known of it at the moment of the request.
@@ -52,6 +73,10 @@ struct Watched {
 }
 
 impl Watched {
+    fn all(state: &State) -> Vec<Self> {
+        state.registries().into_iter().map(|registry| Self { known: registry.known(), registry }).collect()
+    }
+
     /// Images of the last sweep; `None` if it could not look at any, which is not the same as zero.
     fn images(&self) -> Option<ImageCounts> {
         let report = self.known.report.as_deref()?;
@@ -59,52 +84,220 @@ impl Watched {
     }
 }
 
-#[derive(Template)]
-#[template(path = "status.html")]
-struct Page<'a> {
-    style: &'static str,
+/// A text of a registry or of a configuration, without what would hide or reorder the text around it.
+fn shown(text: &str) -> String {
+    printable(text)
+}
+
+/// What every page has.
+struct Shell {
     version: &'static str,
-    headline: Headline,
-    registries: Vec<RegistryRow<'a>>,
-    failures: Table<FailureRow<'a>>,
-    unverified: Table<UnverifiedRow<'a>>,
+    style: &'static str,
+    script: &'static str,
+    /// What the page shows is out of date when this has changed.
+    generation: u64,
+    /// The service's clock, in seconds of Unix time.
+    now: u64,
+    query: String,
 }
 
-/// The first rows of a list, and how many more it has.
-struct Table<Row> {
-    rows: Vec<Row>,
-    omitted: usize,
-}
-
-impl<Row> Table<Row> {
-    fn of(mut all: impl ExactSizeIterator<Item = Row>) -> Self {
-        let rows: Vec<Row> = all.by_ref().take(MAX_ROWS).collect();
-        Self { rows, omitted: all.len() }
-    }
-
-    fn total(&self) -> usize {
-        self.rows.len() + self.omitted
-    }
-}
-
-impl<'a> Page<'a> {
-    fn of(watched: &'a [Watched], now: SystemTime) -> Self {
-        let reports = || {
-            watched
-                .iter()
-                .filter_map(|Watched { registry, known }| Some((registry.name.as_str(), known.report.as_deref()?)))
-        };
-        let failures: Vec<_> =
-            reports().flat_map(|(name, report)| report.failures.iter().map(move |entry| (name, entry))).collect();
-        let unverified: Vec<_> =
-            reports().flat_map(|(name, report)| report.unverified.iter().map(move |entry| (name, entry))).collect();
+impl Shell {
+    fn new(state: &State, query: &str) -> Self {
         Self {
-            style: STYLE,
             version: env!("CARGO_PKG_VERSION"),
-            headline: Headline::of(watched, now),
-            registries: watched.iter().map(|watched| RegistryRow::of(watched, now)).collect(),
-            failures: Table::of(failures.into_iter().map(|(name, failure)| FailureRow::of(name, failure, now))),
-            unverified: Table::of(unverified.into_iter().map(|(name, entry)| UnverifiedRow::of(name, entry))),
+            style: &assets::STYLE_ADDRESS,
+            script: &assets::SCRIPT_ADDRESS,
+            generation: generation(state),
+            now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
+            query: query.to_string(),
         }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    shell: Shell,
+    headline: Headline,
+    problems: Vec<Problem>,
+    problems_omitted: usize,
+    failures: usize,
+    unjudged: Vec<Unjudged>,
+    unjudged_omitted: usize,
+    registries: Vec<RegistryCard>,
+    registries_omitted: usize,
+    events: Vec<Event>,
+    events_omitted: usize,
+    span: Span,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct OverviewQuery {
+    days: String,
+}
+
+/// `GET /`.
+async fn overview(Extracted(web): Extracted<Web>, query: Result<Query<OverviewQuery>, QueryRejection>) -> Response {
+    // No span was chosen, or one that is none: the page that people come for is not refused for that.
+    let days = query.map(|Query(query)| query.days).unwrap_or_default();
+    let span = Span::ALL.into_iter().find(|span| span.as_str() == days).unwrap_or(Span::Week);
+    page(web, move |state| OverviewPage::of(state, span, SystemTime::now()).render()).await
+}
+
+impl OverviewPage {
+    fn of(state: &State, span: Span, now: SystemTime) -> Self {
+        let watched = Watched::all(state);
+        let groups = problems(&watched);
+        let (events, events_omitted) = events(&watched, EVENTS_SHOWN, now);
+        let unjudged: Vec<_> = watched
+            .iter()
+            .flat_map(|one| {
+                one.known.report.iter().flat_map(|it| &it.unverified).map(|entry| (&one.registry.name, entry))
+            })
+            .collect();
+        Self {
+            shell: Shell::new(state, ""),
+            headline: Headline::of(&watched, state, now),
+            problems: groups.iter().take(PROBLEMS_SHOWN).filter_map(|group| Problem::of(group, now)).collect(),
+            problems_omitted: groups.len().saturating_sub(PROBLEMS_SHOWN),
+            failures: watched.iter().map(|one| one.known.failures().len()).sum(),
+            unjudged_omitted: unjudged.len().saturating_sub(UNJUDGED_SHOWN),
+            unjudged: unjudged.into_iter().take(UNJUDGED_SHOWN).map(|(name, it)| Unjudged::of(name, it)).collect(),
+            registries: watched.iter().take(REGISTRIES_SHOWN).map(|one| RegistryCard::of(one, span, now)).collect(),
+            registries_omitted: watched.len().saturating_sub(REGISTRIES_SHOWN),
+            events,
+            events_omitted,
+            span,
+        }
+    }
+
+    fn unjudged_total(&self) -> usize {
+        self.unjudged.len() + self.unjudged_omitted
+    }
+
+    fn standing(&self) -> Standing {
+        self.headline.standing
+    }
+
+    fn place(&self) -> &'static str {
+        "overview"
+    }
+}
+
+#[derive(Template)]
+#[template(path = "search.html")]
+struct SearchPage {
+    shell: Shell,
+    search: Search,
+    found: Found,
+    registries: Vec<String>,
+    standing: Standing,
+}
+
+impl SearchPage {
+    fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    fn place(&self) -> &'static str {
+        if self.search.show == Show::Images { "images" } else { "findings" }
+    }
+}
+
+/// `GET /search`.
+async fn search(Extracted(web): Extracted<Web>, query: Result<Query<Parameters>, QueryRejection>) -> Response {
+    let search = match query.map_err(|rejection| rejection.body_text()).and_then(|Query(sent)| Search::parse(sent)) {
+        Ok(search) => search,
+        Err(why) => return message(web, StatusCode::BAD_REQUEST, "This search makes no sense", why).await,
+    };
+    page(web, move |state| {
+        let (watched, now) = (Watched::all(state), SystemTime::now());
+        let standing = watched.iter().map(|one| Standing::of(one, now)).max().unwrap_or(Standing::Unknown);
+        let found = Found::of(&watched, &search, now);
+        let registries = watched.iter().map(|one| one.registry.name.clone()).collect();
+        SearchPage { shell: Shell::new(state, &search.sent.q), found, registries, standing, search }.render()
+    })
+    .await
+}
+
+#[derive(Template)]
+#[template(path = "image.html")]
+struct ImagePage {
+    shell: Shell,
+    view: ImageView,
+}
+
+impl ImagePage {
+    fn standing(&self) -> Standing {
+        self.view.standing()
+    }
+
+    fn place(&self) -> &'static str {
+        "image"
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ImageQuery {
+    registry: String,
+    image: String,
+}
+
+/// `GET /image`.
+async fn image(Extracted(web): Extracted<Web>, query: Result<Query<ImageQuery>, QueryRejection>) -> Response {
+    let query = query.map_err(|rejection| rejection.body_text()).map(|Query(query)| query);
+    let (query, image) = match query.and_then(|query| match query.image.parse() {
+        Ok(image) => Ok((query, image)),
+        Err(error) => Err(format!("{error}.")),
+    }) {
+        Ok(asked) => asked,
+        Err(why) => return message(web, StatusCode::BAD_REQUEST, "This is no image", shown(&why)).await,
+    };
+    let registry = web.state.registry(&query.registry);
+    let watched = registry.map(|registry| Watched { known: registry.known(), registry });
+    let view = watched.and_then(|watched| ImageView::of(&watched, &image, SystemTime::now()));
+    let Some(view) = view else {
+        let why = format!(
+            "Nothing is known of {image} in the registry {}: it is gone, or no sweep has seen it yet.",
+            query.registry
+        );
+        return message(web, StatusCode::NOT_FOUND, "This image is not known", shown(&why)).await;
+    };
+    page(web, move |state| ImagePage { shell: Shell::new(state, ""), view }.render()).await
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct MessagePage {
+    shell: Shell,
+    title: &'static str,
+    why: String,
+}
+
+impl MessagePage {
+    fn standing(&self) -> Standing {
+        Standing::Unknown
+    }
+
+    fn place(&self) -> &'static str {
+        "message"
+    }
+}
+
+async fn message(web: Web, status: StatusCode, title: &'static str, why: String) -> Response {
+    let page = page(web, move |state| MessagePage { shell: Shell::new(state, ""), title, why }.render()).await;
+    (status, page).into_response()
+}
+
+/// Renders beside what serves others: a large registry takes a while to look through.
+async fn page(web: Web, render: impl FnOnce(&State) -> askama::Result<String> + Send + 'static) -> Response {
+    let state = Arc::clone(&web.state);
+    let failed = |error: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error).into_text();
+    match tokio::task::spawn_blocking(move || render(&state)).await {
+        Ok(Ok(page)) => Html(page).into_response(),
+        Ok(Err(error)) => failed(error.to_string()),
+        Err(error) => failed(error.to_string()),
     }
 }

@@ -1,0 +1,63 @@
+//! The style sheet, the script and the icon, each at a path of its own.
+
+use std::sync::LazyLock;
+
+use axum::extract::Query;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::headline::Standing;
+use crate::oci::Digest;
+
+const STYLE: &str = include_str!("../../../templates/page.css");
+const SCRIPT: &str = include_str!("../../../templates/page.js");
+
+/// Allows what this service serves itself, and no markup of a page to bring its own.
+pub const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+     form-action 'self'; frame-ancestors 'none'",
+);
+
+/// For what is kept by browsers: its address changes whenever its content does.
+const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// Where the style sheet is, relative to a page.
+pub static STYLE_ADDRESS: LazyLock<String> = LazyLock::new(|| format!("page.css?{}", version(STYLE)));
+/// Where the script is.
+pub static SCRIPT_ADDRESS: LazyLock<String> = LazyLock::new(|| format!("page.js?{}", version(SCRIPT)));
+
+fn version(content: &str) -> String {
+    Digest::sha256(content.as_bytes()).as_bytes().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `GET /page.css`.
+pub async fn style() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], [(header::CACHE_CONTROL, KEEP)], STYLE)
+}
+
+/// `GET /page.js`.
+pub async fn script() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], [(header::CACHE_CONTROL, KEEP)], SCRIPT)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct IconQuery {
+    standing: String,
+}
+
+/// `GET /icon.svg?standing=`: a tab tells from afar how things stand.
+pub async fn icon(Query(query): Query<IconQuery>) -> Response {
+    let (colour, mark) = match Standing::ALL.into_iter().find(|standing| standing.as_str() == query.standing) {
+        Some(Standing::Intact) => ("#1a7f37", "M17 33l10 10 20-22"),
+        Some(Standing::Broken) => ("#cf222e", "M20 20l24 24M44 20L20 44"),
+        _ => ("#9a6700", "M32 16v22M32 47v1"),
+    };
+    let icon = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 64 64\"><rect width=\"64\" height=\"64\" rx=\"14\" \
+         fill=\"{colour}\"/><path d=\"{mark}\" fill=\"none\" stroke=\"#fff\" stroke-width=\"7\" stroke-linecap=\"round\" \
+         stroke-linejoin=\"round\"/></svg>"
+    );
+    ([(header::CONTENT_TYPE, "image/svg+xml")], [(header::CACHE_CONTROL, KEEP)], icon).into_response()
+}

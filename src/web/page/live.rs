@@ -1,0 +1,127 @@
+//! `GET /events`: how far each sweep is, and that one has ended, as server-sent events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Extension, State as Extracted};
+use axum::http::{StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, stream};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::shown;
+use crate::state::State;
+use crate::web::server::Ending;
+use crate::web::{Refusal, Web};
+
+/// Between two looks at the state.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Keeps proxies from taking a quiet stream for a dead one.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A stream ends after this; browsers then ask for another, and whoever may no longer see it is refused.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Who may watch at once.
+#[derive(Clone, Debug)]
+pub struct Watchers(Arc<Semaphore>);
+
+impl Watchers {
+    /// So many at once; others are told to come back later.
+    pub fn at_most(count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(count)))
+    }
+}
+
+/// What a page that shows it knows: it is out of date when this has changed.
+pub fn generation(state: &State) -> u64 {
+    let sweeps = |known: crate::state::Known| known.sweeps.iter().sum::<u64>();
+    let registries = state.registries();
+    registries.iter().map(|registry| sweeps(registry.known())).sum::<u64>() * 1000 + registries.len() as u64 % 1000
+}
+
+/// One message: everything that changes while a page is open.
+#[derive(PartialEq, Serialize)]
+struct Now {
+    generation: u64,
+    sweeping: Vec<Sweep>,
+}
+
+#[derive(PartialEq, Serialize)]
+struct Sweep {
+    registry: String,
+    /// Repositories that have been walked.
+    walked: u64,
+    /// Repositories to walk; 0 until the catalog is read.
+    repositories: u64,
+    objects: u64,
+}
+
+impl Now {
+    fn of(state: &State) -> Self {
+        let sweeping = state.registries().into_iter().filter_map(|registry| {
+            let progress = registry.known().sweeping?.progress;
+            Some(Sweep {
+                registry: shown(&registry.name),
+                walked: progress.walked(),
+                repositories: progress.repositories(),
+                objects: progress.objects(),
+            })
+        });
+        Self { generation: generation(state), sweeping: sweeping.collect() }
+    }
+}
+
+/// `GET /events`.
+pub async fn events(
+    Extracted(web): Extracted<Web>,
+    Extension(watchers): Extension<Watchers>,
+    ending: Option<Extension<Ending>>,
+) -> Response {
+    let Ok(place) = watchers.0.try_acquire_owned() else {
+        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many pages are watching; try again later");
+        return ([(header::RETRY_AFTER, "30")], refusal.into_text()).into_response();
+    };
+    let shutdown = ending.map_or_else(CancellationToken::new, |Extension(Ending(shutdown))| shutdown);
+    let events = Sse::new(messages(web.state, shutdown, place)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    // nginx would hold events back until its buffer is full.
+    ([("x-accel-buffering", "no")], events).into_response()
+}
+
+struct Watch {
+    state: Arc<State>,
+    shutdown: CancellationToken,
+    ticks: Interval,
+    until: Instant,
+    told: Option<Now>,
+    _place: OwnedSemaphorePermit,
+}
+
+fn messages(
+    state: Arc<State>,
+    shutdown: CancellationToken,
+    place: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    let mut ticks = interval(PAUSE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let watch = Watch { state, shutdown, ticks, until: Instant::now() + LONGEST, told: None, _place: place };
+    stream::unfold(watch, |mut watch| async move {
+        loop {
+            let Watch { shutdown, ticks, .. } = &mut watch;
+            let tick = shutdown.run_until_cancelled(ticks.tick()).await?;
+            if tick > watch.until {
+                return None;
+            }
+            let now = Now::of(&watch.state);
+            if watch.told.as_ref() != Some(&now) {
+                let event = Event::default().json_data(&now).ok()?;
+                watch.told = Some(now);
+                return Some((Ok(event), watch));
+            }
+        }
+    })
+}

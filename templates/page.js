@@ -1,0 +1,177 @@
+// What a page does by itself: times that go on, progress as it is made, commands to copy. Without it everything is there, only still.
+'use strict';
+
+const CONNECT_AGAIN = 10_000;
+const LOOK_AGAIN = 1_500;
+const DOUBT = 5_000;
+
+const at = (selector, root = document) => root.querySelector(selector);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+function lasted(seconds) {
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} days`;
+}
+
+// By the server's clock, which the page's times come from: this one may be wrong.
+const serverNow = () => Number(document.body.dataset.now) * 1000;
+let skew = serverNow() - Date.now();
+
+function tellTimes() {
+  for (const time of all('time')) {
+    const seconds = Math.round((Date.now() + skew - Date.parse(time.dateTime)) / 1000);
+    const text = seconds > 0 ? `${lasted(seconds)} ago` : seconds < 0 ? `in ${lasted(-seconds)}` : 'just now';
+    if (Number.isFinite(seconds) && time.textContent !== text) time.textContent = text;
+  }
+}
+
+async function copy(text) {
+  if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+  // Plain HTTP: browsers keep the clipboard from such pages, but not from a selection.
+  const field = document.createElement('textarea');
+  field.value = text;
+  field.setAttribute('readonly', '');
+  field.className = 'unseen';
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand('copy');
+  field.remove();
+  if (!done) throw new Error('not copied');
+}
+
+function offerCopies() {
+  for (const command of all('pre.command:not(:has(+ .copy))')) {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.className = 'copy';
+    button.textContent = 'Copy';
+    button.addEventListener('click', async () => {
+      try {
+        await copy(command.textContent);
+        button.textContent = 'Copied';
+        announce('Copied');
+      } catch {
+        getSelection().selectAllChildren(command);
+        button.textContent = 'Selected';
+        announce('Selected: copy it by hand');
+      }
+      button.focus();
+      setTimeout(() => { button.textContent = 'Copy'; }, 2000);
+    });
+    command.after(button);
+  }
+}
+
+function announce(text) {
+  at('#announcement').textContent = text;
+}
+
+// Somebody who marks text or fills in a form is not to be disturbed.
+function isBusy() {
+  const main = at('main');
+  const selection = getSelection();
+  const marks = !selection.isCollapsed && main.contains(selection.anchorNode);
+  return marks || (main.contains(document.activeElement) && document.activeElement.matches('input, select, textarea, .copy'));
+}
+
+let awaited = null;
+
+async function takeUp(generation) {
+  if (document.body.dataset.generation === String(generation)) return;
+  clearTimeout(awaited);
+  if (isBusy()) {
+    awaited = setTimeout(takeUp, LOOK_AGAIN, generation);
+    return;
+  }
+  const response = await fetch(location.href);
+  if (!response.ok && response.status !== 404) return;
+  const fresh = new DOMParser().parseFromString(await response.text(), 'text/html');
+  if (!at('main', fresh) || isBusy()) return;
+  const opened = new Map(all('details[data-key]').map((it) => [it.dataset.key, it.open]));
+  const focused = at('main').contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;
+  const title = at('h1').textContent;
+  at('#headline').replaceWith(document.adoptNode(at('#headline', fresh)));
+  at('main').replaceChildren(...at('main', fresh).childNodes);
+  at('header').className = at('header', fresh).className;
+  at('link[rel=icon]').href = at('link[rel=icon]', fresh).getAttribute('href');
+  document.title = fresh.title;
+  Object.assign(document.body.dataset, fresh.body.dataset);
+  skew = serverNow() - Date.now();
+  for (const it of all('details[data-key]')) if (opened.has(it.dataset.key)) it.open = opened.get(it.dataset.key);
+  if (focused) all('main a').find((link) => link.getAttribute('href') === focused)?.focus({ preventScroll: true });
+  if (at('h1').textContent !== title) announce(at('h1').textContent);
+  offerCopies();
+  tellTimes();
+}
+
+function showProgress(sweeping) {
+  for (const box of all('.sweep')) {
+    const sweep = sweeping.find((it) => it.registry === box.dataset.registry);
+    box.hidden = !sweep;
+    if (!sweep) continue;
+    const bar = at('progress', box);
+    if (sweep.repositories > 0) {
+      bar.max = sweep.repositories;
+      bar.value = sweep.walked;
+    } else {
+      bar.removeAttribute('value');
+    }
+    at('.how-far', box).textContent = sweep.repositories > 0
+      ? `${sweep.walked} of ${sweep.repositories} repositories, ${sweep.objects} objects`
+      : 'Reading the catalog';
+  }
+}
+
+let events = null;
+let lost = null;
+let doubt = null;
+
+function tellLoss() {
+  const line = at('#connection');
+  line.textContent = `Not live since ${lost.toLocaleTimeString()}: this page shows what was known then.`;
+  line.hidden = false;
+}
+
+function connect() {
+  events = new EventSource('events');
+  events.onmessage = (event) => {
+    const now = JSON.parse(event.data);
+    lost = null;
+    clearTimeout(doubt);
+    at('#connection').hidden = true;
+    showProgress(now.sweeping);
+    takeUp(now.generation).catch(() => {});
+  };
+  events.onerror = () => {
+    // A stream ends now and then, and the browser asks for the next one by itself.
+    lost ??= new Date();
+    clearTimeout(doubt);
+    doubt = setTimeout(tellLoss, DOUBT);
+    if (events.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) reconnect(); }, CONNECT_AGAIN);
+  };
+}
+
+function reconnect() {
+  events?.close();
+  connect();
+}
+
+// A page that nobody looks at takes no connection from one that somebody does.
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) events?.close();
+  else reconnect();
+});
+
+document.addEventListener('keydown', (event) => {
+  const isTyping = event.target.matches('input, select, textarea');
+  if (event.key === '/' && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    at('.find input').focus();
+  }
+});
+
+offerCopies();
+setInterval(tellTimes, 1000);
+if (!document.hidden) connect();
