@@ -22,7 +22,8 @@ let skew = serverNow() - Date.now();
 function tellTimes() {
   for (const time of all('time')) {
     const seconds = Math.round((Date.now() + skew - Date.parse(time.dateTime)) / 1000);
-    const text = seconds > 0 ? `${lasted(seconds)} ago` : seconds < 0 ? `in ${lasted(-seconds)}` : 'just now';
+    time.dataset.ahead ??= time.textContent.startsWith('in ');
+    const text = seconds >= 0 && time.dataset.ahead === 'true' ? 'due now' : seconds > 0 ? `${lasted(seconds)} ago` : seconds < 0 ? `in ${lasted(-seconds)}` : 'just now';
     if (Number.isFinite(seconds) && time.textContent !== text) time.textContent = text;
   }
 }

@@ -89,7 +89,7 @@ impl ImageView {
         let tree = images::tree(registry, image);
         let mut lines = Lines { registry: &registry.name, image, branches: Vec::new(), total: 0 };
         if let Some(tree) = &tree {
-            lines.add(&tree.root, 0);
+            lines.add(&tree.root);
         }
         let failures: Vec<_> = known.failures().iter().filter(|failure| failure.images.contains(image)).collect();
         let entries = known.report.iter().flat_map(|report| &report.unverified);
@@ -131,26 +131,23 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    fn add(&mut self, node: &ImageNode, closes: usize) {
+    /// A node and what lies below it; beyond what is shown, nodes are only counted.
+    fn add(&mut self, node: &ImageNode) {
         self.total += 1;
-        if self.branches.len() < NODES_SHOWN {
+        let own = self.branches.len();
+        if own < NODES_SHOWN {
             let branch = self.branch(node);
             self.branches.push(branch);
-        } else {
-            for below in &node.needs {
-                self.add(below, 0);
-            }
-            return;
         }
-        let own = self.branches.len() - 1;
-        let before = self.branches.len();
         for below in &node.needs {
-            self.add(below, 0);
+            self.add(below);
         }
-        let has_children = self.branches.len() > before;
-        self.branches[own].has_children = has_children;
-        let last = self.branches.len() - 1;
-        self.branches[last].closes += usize::from(has_children) + closes;
+        if own < NODES_SHOWN && self.branches.len() > own + 1 {
+            self.branches[own].has_children = true;
+            if let Some(last) = self.branches.last_mut() {
+                last.closes += 1;
+            }
+        }
     }
 
     fn branch(&self, node: &ImageNode) -> Branch {

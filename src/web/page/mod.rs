@@ -109,7 +109,7 @@ impl Shell {
             script: &assets::SCRIPT_ADDRESS,
             generation: generation(state),
             now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
-            query: query.to_string(),
+            query: shown(query),
         }
     }
 }
@@ -200,6 +200,10 @@ impl SearchPage {
         self.standing
     }
 
+    fn is_chosen(&self, registry: &str) -> bool {
+        registry == shown(&self.search.sent.registry)
+    }
+
     fn place(&self) -> &'static str {
         if self.search.show == Show::Images { "images" } else { "findings" }
     }
@@ -215,7 +219,7 @@ async fn search(Extracted(web): Extracted<Web>, query: Result<Query<Parameters>,
         let (watched, now) = (Watched::all(state), SystemTime::now());
         let standing = watched.iter().map(|one| Standing::of(one, now)).max().unwrap_or(Standing::Unknown);
         let found = Found::of(&watched, &search, now);
-        let registries = watched.iter().map(|one| one.registry.name.clone()).collect();
+        let registries = watched.iter().map(|one| shown(&one.registry.name)).collect();
         SearchPage { shell: Shell::new(state, &search.sent.q), found, registries, standing, search }.render()
     })
     .await

@@ -109,7 +109,9 @@ impl Search {
     }
 
     fn admits_registry(&self, watched: &Watched) -> bool {
-        self.sent.registry.is_empty() || self.sent.registry == watched.registry.name
+        let (sent, name) = (&self.sent.registry, &watched.registry.name);
+        // Forms send the name as it is shown, links as it is.
+        sent.is_empty() || sent == name || *sent == shown(name)
     }
 
     /// True if all words occur in one of the texts.
@@ -345,7 +347,7 @@ impl Found {
             tabs: tabs.into(),
             rows,
             total,
-            first: if count == 0 { 0 } else { skip + 1 },
+            first: skip.saturating_add(1),
             last: skip.saturating_add(count),
             earlier: (search.page > 1)
                 .then(|| search.address(search.show, (search.page - 1).min(total.div_ceil(ROWS)))),

@@ -1,0 +1,175 @@
+//! What pages cost, whatever a registry does; and what they refuse.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::service::Service;
+use crate::states::{self, HOSTILE, NAME};
+use crate::support::probe::probe;
+use crate::support::{free_address, poll_until};
+
+const A_WHILE: Duration = Duration::from_secs(20);
+
+/// An open stream of events that has said something.
+async fn watch(address: std::net::SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut seen = String::new();
+    while !seen.contains("data: {") {
+        let mut part = [0; 4096];
+        let count = timeout(A_WHILE, stream.read(&mut part)).await.expect("an event in time").unwrap();
+        assert!(count > 0, "{seen}");
+        seen.push_str(&String::from_utf8_lossy(&part[..count]));
+    }
+    assert!(seen.contains("content-type: text/event-stream"), "{seen}");
+    stream
+}
+
+#[tokio::test]
+async fn thousands_of_findings_are_small_pages_that_say_how_many_there_are() {
+    let service = Service::start(states::a_thousand_failures()).await;
+    for path in ["/", "/search", "/search?show=unverified", "/search?q=team-3", "/search?show=images"] {
+        let (status, page) = service.get(path).await;
+        assert_eq!(status, Some(200), "{path}");
+        assert!(page.len() < 150_000, "{path}: {} bytes", page.len());
+    }
+    let (_, overview) = service.get("/").await;
+    assert!(
+        overview.contains("992 more groups of images are broken: <a href=\"search\">all 1000 failures</a>"),
+        "{overview}"
+    );
+    let mut digests = std::collections::BTreeSet::new();
+    for number in 1..=20 {
+        let (_, page) = service.get(&format!("/search?page={number}")).await;
+        digests.extend(page.split("<code title=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_string()));
+    }
+    assert_eq!(digests.len(), 1000, "every failure is on one of the pages");
+    assert!(service.get("/search?page=20").await.1.contains("951 to 1000 of 1000"));
+    assert!(service.get("/search?page=21").await.1.contains("There are not so many pages"));
+}
+
+#[tokio::test]
+async fn any_past_is_a_small_chart() {
+    let (status, page) = Service::start(states::restless()).await.get("/?days=90").await;
+    assert_eq!(status, Some(200));
+    assert!(page.len() < 60_000, "{} bytes", page.len());
+    assert!(page.contains("600 sweeps since"), "{page}");
+}
+
+#[tokio::test]
+async fn a_search_narrows_by_repository_tag_digest_and_reason() {
+    let service = Service::start(states::broken_between_two_sweeps()).await;
+    let (_, all) = service.get("/search").await;
+    assert!(all.contains("1 to 2 of 2"), "{all}");
+    let digest = registry_integrity_probe::oci::Digest::sha256(b"child").to_string();
+    for (query, finds, not) in [
+        ("q=tools", "tools/make:1", "infra-ci:latest"),
+        ("q=5319f03e", "infra-ci:latest", "tools/make:1"),
+        (&format!("q={}", &digest[..20]), "infra-ci:latest", "tools/make:1"),
+        ("q=registry.example.com:5050%2Finfra-ci:latest", "infra-ci:latest", "tools/make:1"),
+        ("q=LINUX%2Famd64+missing", "infra-ci:latest", "cannot be read to its end"),
+        ("reason=unreadable", "tools/make:1", "infra-ci:latest</bdi>"),
+    ] {
+        let (status, page) = service.get(&format!("/search?{query}")).await;
+        let (_, main) = page.split_once("<main").unwrap();
+        assert_eq!(status, Some(200), "{query}");
+        assert!(main.contains(&format!("<bdi>{finds}</bdi>")), "{query}: {main}");
+        assert!(!main.contains(&format!("<bdi>{not}")), "{query}: {main}");
+    }
+    assert!(service.get("/search?q=nothing-like-it").await.1.contains("Nothing matches."));
+    assert!(service.get(&format!("/search?show=images&registry={NAME}")).await.1.contains("infra-ci:5319f03e"));
+    for wrong in ["reason=gone", "show=all", "page=0", "page=x", "words=a", "q=a&q=b"] {
+        let (status, page) = service.get(&format!("/search?{wrong}")).await;
+        assert_eq!(status, Some(400), "{wrong}");
+        assert!(page.contains("This search makes no sense"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn an_image_s_page_has_its_tree_and_says_what_mends_it() {
+    let service = Service::start(states::broken_between_two_sweeps()).await;
+    let (status, page) = service.get(&format!("/image?registry={NAME}&image=infra-ci:latest")).await;
+    assert_eq!(status, Some(200));
+    for part in [
+        "linux/arm64",
+        "shared with",
+        "-X PUT",
+        "registry-integrity-probe verify registry.example.com:5050/infra-ci:latest",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert_eq!(page.matches("<ul").count(), page.matches("</ul>").count());
+    assert_eq!(page.matches("<li>").count() + page.matches("<li ").count(), page.matches("</li>").count());
+    for (path, status) in [("image=infra-ci:gone", 404), ("image=nonsense", 400), ("image=infra-ci:latest&x=1", 400)] {
+        let (answered, page) = service.get(&format!("/image?registry={NAME}&{path}")).await;
+        assert_eq!(answered, Some(status), "{path}");
+        assert!(page.contains("href=\"./\">Overview"), "{page}");
+    }
+    assert_eq!(service.get("/image?registry=nobody&image=infra-ci:latest").await.0, Some(404));
+}
+
+#[tokio::test]
+async fn foreign_text_is_text_everywhere() {
+    let service = Service::start(states::hostile()).await;
+    let registry: String = url::form_urlencoded::byte_serialize(HOSTILE.as_bytes()).collect();
+    for path in [
+        "/".to_string(),
+        "/search".to_string(),
+        "/search?show=unverified".to_string(),
+        format!("/search?q={registry}&registry={registry}"),
+        format!("/search?reason={registry}"),
+        format!("/image?registry={registry}&image=infra-ci:latest"),
+        format!("/image?registry={registry}&image={registry}"),
+        format!("/image?registry={registry}&image=a:b"),
+    ] {
+        let (_, page) = service.get(&path).await;
+        for markup in ["<script>", "<img", "\u{202e}", "\u{1b}"] {
+            assert!(!page.contains(markup), "{path}: {markup:?}: {page}");
+        }
+        for command in page.split("<pre class=\"command\">").skip(1).map(|rest| rest.split("</pre>").next().unwrap()) {
+            assert!(!command.contains("reboot"), "{path}: {command}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn so_many_may_watch_and_no_more() {
+    let service = Service::start(states::healthy()).await;
+    let mut watching = Vec::new();
+    for _ in 0..64 {
+        watching.push(watch(service.address).await);
+    }
+    assert_eq!(service.get("/events").await.0, Some(503));
+    assert_eq!(service.get("/").await.0, Some(200));
+    watching.pop();
+    let address = service.address;
+    poll_until(A_WHILE, async || {
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        stream.write_all(b"GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await.ok()?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.ok()?;
+        (&head == b"HTTP/1.1 200").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_open_stream_does_not_hold_up_the_end() {
+    let service = Service::start(states::healthy()).await;
+    let mut stream = watch(service.address).await;
+    service.shutdown.cancel();
+    let mut rest = Vec::new();
+    timeout(A_WHILE, stream.read_to_end(&mut rest)).await.expect("an end of the stream").unwrap();
+    assert!(rest.ends_with(b"0\r\n\r\n"), "the stream was cut instead of ended: {}", String::from_utf8_lossy(&rest));
+    timeout(A_WHILE, service.task).await.expect("an end of the service").unwrap();
+
+    let nobody = format!("http://{}", free_address());
+    let running = probe(["serve", "--registry", &nobody]).serve().await;
+    let _stream = watch(running.address()).await;
+    let asked = Instant::now();
+    assert_eq!(running.terminate().await.code, Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
