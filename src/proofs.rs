@@ -196,6 +196,37 @@ impl Proofs {
         (self.byte, self.content) == (Rhythm::Never, Rhythm::Never) || is_due(self.byte) || is_due(self.content)
     }
 
+    /// True if blobs are hashed within a period, and not all of them in every sweep or never.
+    pub fn hash_in_turn(&self) -> bool {
+        matches!(self.content, Rhythm::Within(_))
+    }
+
+    /// How the blob is to be proved where it can be hashed beside the sweep; and when it was hashed last, as Unix time in
+    /// seconds, if that is due again.
+    pub fn wanted_beside(&self, repository: &Repository, digest: &Digest, now: SystemTime) -> (Evidence, Option<u32>) {
+        let wanted = self.wanted(repository, digest, now);
+        if wanted != Evidence::Content || !self.hash_in_turn() {
+            return (wanted, None);
+        }
+        let (key, now) = (key(repository, digest), seconds(now));
+        let proved = self.times().get(&key).copied().unwrap_or_default();
+        let byte_proved = Some(proved.byte).filter(|&time| time > 0);
+        let is_due = self.byte.is_due(key, byte_proved, self.interval.unwrap_or_default(), now);
+        (if is_due { Evidence::LastByte } else { Evidence::Head }, Some(proved.content))
+    }
+
+    /// Notes that a blob was hashed beside the sweeps, and is whole.
+    pub fn hashed(&self, repository: &Repository, digest: &Digest, now: SystemTime) {
+        let now = seconds(now);
+        self.times().insert(key(repository, digest), Proved { byte: now, content: now });
+    }
+
+    /// When the blob was last hashed and found whole; `None`: it is not known that it ever was.
+    pub fn hashed_at(&self, repository: &Repository, digest: &Digest) -> Option<SystemTime> {
+        let proved = self.times().get(&key(repository, digest)).copied().unwrap_or_default();
+        (proved.content > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(proved.content)))
+    }
+
     /// Notes how the blob was proved.
     pub fn proved(&self, repository: &Repository, digest: &Digest, evidence: Evidence, now: SystemTime) {
         let (key, now) = (key(repository, digest), seconds(now));

@@ -11,10 +11,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::config::{Config, Spread, Target};
 use crate::progress::Progress;
 use crate::proofs::Proofs;
-use crate::registry::{ClientError, HttpRegistry};
+use crate::registry::{Beside, ClientError, HttpRegistry};
 use crate::report::{Outcome, Report};
 use crate::state::{RegistryState, State, log_changes};
 use crate::sweep::{Job, given_up, sweep};
+use crate::walk::Hashing;
 
 /// The starts of two sweeps lie the interval apart, give or take this share of it, so that registries which were
 /// configured together, and replicas which were started together, drift apart.
@@ -43,11 +44,13 @@ struct Loop {
     setup: watch::Sender<Arc<Setup>>,
     now: Arc<Notify>,
     task: JoinHandle<()>,
+    hashing: JoinHandle<()>,
 }
 
 impl Drop for Loop {
     fn drop(&mut self) {
         self.task.abort();
+        self.hashing.abort();
     }
 }
 
@@ -128,12 +131,19 @@ impl Loop {
     fn start(registry: Arc<RegistryState>, setup: Arc<Setup>) -> Self {
         let (setup, receiver) = watch::channel(setup);
         let now = Arc::new(Notify::new());
-        let task = tokio::spawn(sweep_forever(Arc::clone(&registry), receiver, Arc::clone(&now)));
-        Self { registry, setup, now, task }
+        let due = Arc::<Hashing>::default();
+        let hashing = tokio::spawn(hash_forever(Arc::clone(&registry), Arc::clone(&due), receiver.clone()));
+        let task = tokio::spawn(sweep_forever(Arc::clone(&registry), due, receiver, Arc::clone(&now)));
+        Self { registry, setup, now, task, hashing }
     }
 }
 
-async fn sweep_forever(registry: Arc<RegistryState>, mut setup: watch::Receiver<Arc<Setup>>, now: Arc<Notify>) {
+async fn sweep_forever(
+    registry: Arc<RegistryState>,
+    hashing: Arc<Hashing>,
+    mut setup: watch::Receiver<Arc<Setup>>,
+    now: Arc<Notify>,
+) {
     let mut pace = Pace::default();
     // A restart is no reason to hurry.
     if let Some(report) = registry.known().report {
@@ -144,7 +154,7 @@ async fn sweep_forever(registry: Arc<RegistryState>, mut setup: watch::Receiver<
     loop {
         let current = Arc::clone(&setup.borrow_and_update());
         let began = Instant::now();
-        let report = sweep_once(&registry, &current, &mut pace, is_asked_for).await;
+        let report = sweep_once(&registry, &hashing, &current, &mut pace, is_asked_for).await;
         log_outcome(&report, outcome.replace(report.outcome));
         registry.ended_and_kept(report, SystemTime::now()).await;
 
@@ -166,20 +176,49 @@ async fn sweep_forever(registry: Arc<RegistryState>, mut setup: watch::Receiver<
     }
 }
 
+/// Hashes what the sweeps name, one blob after the other, whether or not a sweep runs.
+async fn hash_forever(registry: Arc<RegistryState>, hashing: Arc<Hashing>, setup: watch::Receiver<Arc<Setup>>) {
+    loop {
+        let due = hashing.next().await;
+        let current = Arc::clone(&setup.borrow());
+        if let Some(period) = current.target.evidence.content.filter(|period| !period.is_zero()) {
+            let mut task = JoinSet::new();
+            task.spawn({
+                let (hashing, due) = (Arc::clone(&hashing), due.clone());
+                async move {
+                    let client = Beside(Arc::clone(&current.client));
+                    hashing.hash(&due, &client, current.target.confirm, &current.proofs, period).await;
+                }
+            });
+            if let Some(Err(error)) = task.join_next().await {
+                tracing::error!(registry = registry.name, %error, "hashing a blob failed; this is a defect of the probe");
+            }
+        }
+        hashing.done(&due);
+    }
+}
+
 /// One sweep in a task of its own: if it panics, that is a failed sweep, not the end of all.
-async fn sweep_once(registry: &Arc<RegistryState>, setup: &Arc<Setup>, pace: &mut Pace, is_asked_for: bool) -> Report {
+async fn sweep_once(
+    registry: &Arc<RegistryState>,
+    hashing: &Arc<Hashing>,
+    setup: &Arc<Setup>,
+    pace: &mut Pace,
+    is_asked_for: bool,
+) -> Report {
     let started_at = SystemTime::now();
     let progress = Arc::new(Progress::default());
     registry.began(started_at, Arc::clone(&progress));
     let mut task = JoinSet::new();
     task.spawn({
-        let (registry, setup) = (Arc::clone(registry), Arc::clone(setup));
+        let (registry, hashing, setup) = (Arc::clone(registry), Arc::clone(hashing), Arc::clone(setup));
         async move {
             let known = registry.known();
             let job = Job {
                 target: &setup.target,
                 proofs: Arc::clone(&setup.proofs),
                 manifests: Arc::clone(&registry.manifests),
+                hashing: Some(hashing),
                 traffic: Arc::clone(&registry.traffic),
                 known: known.failures(),
                 progress,

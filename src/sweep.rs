@@ -18,7 +18,7 @@ use crate::report::{
     Cause, Changes, Failure, FailureKey, Kind, ObjectCounts, Outcome, Reason, Report, Unverified, carry_over,
     count_images,
 };
-use crate::walk::{Assignment, Inquiry, Observer, Roots, Scope, Suspected, Tally, Walked, walk};
+use crate::walk::{Assignment, Hashing, Inquiry, Observer, Roots, Scope, Suspected, Tally, Walked, walk};
 
 /// Repositories that are walked at once. More than one, so that small ones keep the registry busy; few, since each holds
 /// its graph in memory.
@@ -32,6 +32,8 @@ pub struct Job<'a> {
     pub proofs: Arc<Proofs>,
     /// Where the manifests go that are hashed.
     pub manifests: Arc<Manifests>,
+    /// Who hashes blobs beside the sweep; `None`: what is to be hashed is hashed in it.
+    pub hashing: Option<Arc<Hashing>>,
     /// Where the registry's client counts.
     pub traffic: Arc<Traffic>,
     /// Failures known before.
@@ -51,7 +53,7 @@ pub async fn sweep_watched<R: Registry>(
     job: Job<'_>,
     observer: Option<Arc<dyn Observer>>,
 ) -> (Report, Changes) {
-    let Job { target, proofs, manifests, traffic, known, progress } = job;
+    let Job { target, proofs, manifests, hashing, traffic, known, progress } = job;
     let known = of_its_shard(target, known);
     let known = known.as_slice();
     let (started_at, began) = (SystemTime::now(), Instant::now());
@@ -81,6 +83,7 @@ pub async fn sweep_watched<R: Registry>(
                 platforms: target.platforms.clone(),
                 proofs: Arc::clone(&proofs),
                 manifests: Arc::clone(&manifests),
+                hashing: hashing.filter(|_| proofs.hash_in_turn()),
                 observer,
             });
             walk_all(&registry, &selection, known, &scope, &progress, &mut found).await;

@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("verify", &["oci", "config", "registry", "judge", "manifests", "proofs", "report", "walk", "sweep", "output"]),
     ("store", &["history", "proofs", "report", "shard"]),
     ("state", &["config", "history", "manifests", "progress", "proofs", "registry", "report", "shard", "store"]),
-    ("schedule", &["config", "progress", "registry", "proofs", "report", "state", "sweep"]),
+    ("schedule", &["config", "progress", "registry", "proofs", "report", "state", "sweep", "walk"]),
     ("remedy", &["oci", "report"]),
     ("images", &["manifests", "oci", "report", "state"]),
     ("metrics", &["oci", "registry", "report", "state"]),

@@ -37,6 +37,7 @@ async fn hash_all(registry: &Registry, patience: Duration) -> Report {
             target: &target,
             proofs,
             manifests: Arc::new(Manifests::none()),
+            hashing: None,
             traffic,
             known: &[],
             progress: Arc::default(),

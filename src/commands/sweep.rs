@@ -72,7 +72,8 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Client
             let traffic = Arc::clone(&registry.traffic);
             let manifests = Arc::new(Manifests::none());
             let known = registry.known();
-            let job = Job { target: &target, proofs, manifests, traffic, known: known.failures(), progress };
+            let job =
+                Job { target: &target, proofs, manifests, hashing: None, traffic, known: known.failures(), progress };
             let (report, _) = registry.keep_proofs_during(sweep(client, job)).await;
             drop(bar);
             registry.ended_and_kept(report, SystemTime::now()).await;

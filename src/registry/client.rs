@@ -43,6 +43,8 @@ pub struct HttpRegistry {
     base: Url,
     authenticator: Authenticator,
     gate: Gate,
+    /// True if one request less is in flight than may be, so that a blob can be hashed meanwhile.
+    has_place_beside: bool,
     budget: Budget,
     request_timeout: Duration,
     limits: Limits,
@@ -108,6 +110,8 @@ pub(super) struct Request {
     limit: Option<u64>,
     /// How a successful body is hashed instead of being kept; `None`: it is kept.
     hashed: Option<Algorithm>,
+    /// True if it is not a sweep's, and takes the place that sweeps leave free.
+    beside: bool,
 }
 
 /// An answer's headers beside it, for what only lists need of them.
@@ -144,13 +148,16 @@ impl HttpRegistry {
                 .map_err(|_| unusable("proxy_url cannot be used as a proxy"))?;
             builder = builder.no_proxy().proxy(proxy);
         }
-        let gate = Gate::new(target.concurrency, target.rate_limit);
+        let hashes_in_turn = target.evidence.content.is_some_and(|period| !period.is_zero());
+        let has_place_beside = hashes_in_turn && target.concurrency > 1;
+        let gate = Gate::new(target.concurrency - usize::from(has_place_beside), target.rate_limit);
         traffic.set_concurrency(gate.limit());
         Ok(Self {
             client: builder.build().map_err(|_| unusable("the HTTP client cannot be set up"))?,
             base: target.url.clone(),
             authenticator: Authenticator::new(target.credentials.clone(), target.url.clone()),
             gate,
+            has_place_beside,
             budget: Budget::new(target.evidence.content_budget),
             request_timeout: target.request_timeout,
             limits: target.limits,
@@ -201,6 +208,7 @@ impl HttpRegistry {
             scope,
             limit: Some(self.limits.list_page_bytes),
             hashed: None,
+            beside: false,
         }
     }
 
@@ -236,6 +244,7 @@ impl HttpRegistry {
             scope: pull_scope(repository),
             limit: (method == Method::Get).then_some(limit),
             hashed,
+            beside: false,
         }
     }
 
@@ -320,7 +329,12 @@ impl HttpRegistry {
 
     /// One exchange: authorized, redirected, its body read.
     async fn exchange(&self, request: &Request) -> Result<Exchanged, Trouble> {
-        let permit = self.gate.enter().await;
+        // A blob may take hours: no question of a sweep waits for that, unless only one may be under way.
+        let permit = if request.beside && self.has_place_beside {
+            self.gate.enter_beside().await
+        } else {
+            self.gate.enter().await
+        };
         let result = self.in_time(request).await;
         let outcome = match &result {
             Ok(exchanged) => match exchanged.answer.status {
@@ -496,6 +510,20 @@ impl Registry for HttpRegistry {
 
     async fn list(&self, list: &List) -> Listing {
         list::read(self, list).await
+    }
+}
+
+/// The same registry, asked beside its sweeps: one question at a time, to hash a blob.
+pub struct Beside(pub Arc<HttpRegistry>);
+
+impl Registry for Beside {
+    async fn ask(&self, question: &Question) -> Result<Answer, Trouble> {
+        let request = Request { beside: true, ..self.0.object_request(question, Method::Get) };
+        self.0.persist(&request).await.map(|exchanged| exchanged.answer)
+    }
+
+    async fn list(&self, list: &List) -> Listing {
+        self.0.list(list).await
     }
 }
 

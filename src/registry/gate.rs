@@ -80,6 +80,10 @@ impl Gate {
     pub async fn enter(&self) -> Permit<'_> {
         // The semaphore is never closed; if it were, going on unbounded by it would be the lesser harm.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+        self.take_turn(permit).await
+    }
+
+    async fn take_turn(&self, permit: Option<OwnedSemaphorePermit>) -> Permit<'_> {
         loop {
             let now = Instant::now();
             let (slot, paused_until) = {
@@ -101,6 +105,11 @@ impl Gate {
                 return Permit { gate: self, permit, since: Instant::now() };
             }
         }
+    }
+
+    /// Waits until a request may begin that is not one of those whose number is limited here: there is a place for it.
+    pub async fn enter_beside(&self) -> Permit<'_> {
+        self.take_turn(None).await
     }
 
     /// Holds all requests back for as long as the registry asked.

@@ -29,7 +29,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
-pub use client::{ClientError, HttpRegistry};
+pub use client::{Beside, ClientError, HttpRegistry};
 pub use deadline::Deadline;
 pub use docker_config::default_places;
 pub use headers::ContentRange;

@@ -156,7 +156,15 @@ impl Check {
         let proofs = Arc::new(Proofs::one_shot(&self.target.evidence));
         let traffic = Arc::clone(&self.traffic);
         let manifests = Arc::new(Manifests::none());
-        let job = Job { target: &self.target, proofs, manifests, traffic, known: &[], progress: Arc::default() };
+        let job = Job {
+            target: &self.target,
+            proofs,
+            manifests,
+            hashing: None,
+            traffic,
+            known: &[],
+            progress: Arc::default(),
+        };
         let observer: Arc<Trace> = Arc::clone(&trace);
         let sweep = sweep_watched(Arc::clone(&self.client), job, Some(observer));
         let tags = join_all(self.names.iter().map(|name| self.moved_tag(name)));

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::graph::{Finding, Graph, NodeId, NodeState, Reach, Root, RootId};
 use super::inquiry::Inquiry;
 use crate::judge::{Suspicion, Verdict};
-use crate::oci::{Image, Reference, Repository};
+use crate::oci::{Digest, Image, Reference, Repository};
 use crate::proofs::Evidence;
 use crate::registry::Trouble;
 use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified};
@@ -111,11 +111,13 @@ pub(super) struct Context {
     pub unread: Option<Trouble>,
     /// Failures known before.
     pub known: Vec<Failure>,
+    /// What of them nothing that the walk saw can have cleared.
+    pub unproved: HashSet<Digest>,
 }
 
 /// Reads the graph.
 pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
-    let Context { repository, mut tally, unread, known } = context;
+    let Context { repository, mut tally, unread, known, unproved } = context;
     let list_was_read = unread.is_none();
     let reach = graph.reach();
     let opaque = if known.is_empty() { HashMap::new() } else { opaque(graph, &reach) };
@@ -144,7 +146,9 @@ pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
             *tally.served.get_mut(node.kind) += 1;
         }
     }
-    let disproved = known.iter().filter(|known| reading.disproves(known)).map(Failure::key).collect();
+    let may_be_cleared = |known: &&Failure| known.digest.as_ref().is_none_or(|digest| !unproved.contains(digest));
+    let disproved =
+        known.iter().filter(may_be_cleared).filter(|known| reading.disproves(known)).map(Failure::key).collect();
     Walked {
         answered: list_was_read && (graph.roots.is_empty() || graph.roots.iter().any(is_answered)),
         images: graph.roots.iter().filter(|root| !root.gone).count() as u64,

@@ -6,10 +6,11 @@
 
 mod findings;
 mod graph;
+mod hashing;
 mod inquiry;
 mod observer;
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 pub use findings::{Suspected, Tally, Walked};
 pub use graph::wanted_children;
+pub use hashing::{Due, Hashing};
 pub use inquiry::Inquiry;
 pub use observer::{Observation, Observer};
 
@@ -27,8 +29,9 @@ use crate::manifests::{KnownManifest, Manifests};
 use crate::oci::{Digest, Manifest, Platform, Reference, Repository, Tag};
 use crate::proofs::{Evidence, Proofs};
 use crate::registry::{List, ListEnd, Object, Registry, Trouble, may_pass};
-use crate::report::{Cause, Failure, Kind};
+use crate::report::{Cause, Failure, Kind, Reason};
 use graph::{Finding, Graph, NodeId, NodeState, Root, RootId};
+use hashing::Bad;
 use inquiry::{Confirmation, Judged, confirm};
 
 /// Questions of one repository that are under way at once; how many requests are, the registry's gate decides.
@@ -55,6 +58,8 @@ pub struct Scope {
     pub proofs: Arc<Proofs>,
     /// Where the manifests go that are hashed.
     pub manifests: Arc<Manifests>,
+    /// Who hashes blobs beside the walk; `None`: what is to be hashed is hashed in it.
+    pub hashing: Option<Arc<Hashing>>,
     /// Who watches.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -94,6 +99,9 @@ pub async fn walk<R: Registry>(
         graph: Graph::default(),
         queue: VecDeque::new(),
         looked_again: HashSet::new(),
+        known: known_blobs(&known),
+        insisted: HashMap::new(),
+        unproved: HashSet::new(),
         tally: Tally::default(),
     };
     let (references, end) = walk.references(&roots).await;
@@ -122,8 +130,15 @@ pub async fn walk<R: Registry>(
     if unread.is_none() {
         walk.remember();
     }
-    let context = findings::Context { repository: walk.repository, tally: walk.tally, unread, known };
+    let context =
+        findings::Context { repository: walk.repository, tally: walk.tally, unread, known, unproved: walk.unproved };
     findings::collect(&walk.graph, context)
+}
+
+/// What is known to be bad of blobs; manifests are hashed whenever they are asked for.
+fn known_blobs(known: &[Failure]) -> HashMap<Digest, (Reason, SystemTime)> {
+    let of_blobs = known.iter().filter(|failure| matches!(failure.kind, Kind::Config | Kind::Layer));
+    of_blobs.filter_map(|failure| Some((failure.digest.clone()?, (failure.reason, failure.first_seen)))).collect()
 }
 
 struct Walk<R> {
@@ -134,6 +149,12 @@ struct Walk<R> {
     queue: VecDeque<Subject>,
     /// What had no answer and was asked for once more.
     looked_again: HashSet<Subject>,
+    /// Of the blobs that are known to be bad, what was found, and since when.
+    known: HashMap<Digest, (Reason, SystemTime)>,
+    /// Blobs that are to be proved by no less than this.
+    insisted: HashMap<NodeId, Evidence>,
+    /// Blobs that are known to be bad, and that the walk has seen nothing of that says otherwise.
+    unproved: HashSet<Digest>,
     tally: Tally,
 }
 
@@ -204,7 +225,7 @@ impl<R: Registry> Walk<R> {
                 if node.is_manifest() {
                     Inquiry::Manifest(node.digest.clone(), node.size)
                 } else {
-                    let wanted = self.scope.proofs.wanted(&self.repository, &node.digest, SystemTime::now());
+                    let wanted = self.wanted(id);
                     let is_short = node.size.is_some_and(|size| size <= SHORT_CONFIG);
                     let evidence = match wanted {
                         // Whoever watches learns its platform so, and all of it costs no more than its last byte.
@@ -233,6 +254,64 @@ impl<R: Registry> Walk<R> {
         let (proofs, now) = (&self.scope.proofs, SystemTime::now());
         let is_due = proofs.is_manifest_due(&self.repository, &node.digest, known.hashed_at, now);
         (!known.is_doubted && !is_due).then_some(known)
+    }
+
+    /// How a blob is to be proved. What is to be hashed beside the walk is named for that.
+    fn wanted(&self, id: NodeId) -> Evidence {
+        let node = &self.graph.nodes[id];
+        let now = SystemTime::now();
+        let wanted = match &self.scope.hashing {
+            None => self.scope.proofs.wanted(&self.repository, &node.digest, now),
+            Some(hashing) => {
+                let (wanted, due) = self.scope.proofs.wanted_beside(&self.repository, &node.digest, now);
+                if let Some(hashed_at) = due {
+                    hashing.name(self.due(id), hashed_at);
+                }
+                wanted
+            }
+        };
+        wanted.max(self.insisted.get(&id).copied().unwrap_or(Evidence::Head))
+    }
+
+    fn due(&self, id: NodeId) -> Due {
+        let node = &self.graph.nodes[id];
+        Due { repository: self.repository.clone(), digest: node.digest.clone(), size: node.size }
+    }
+
+    /// Holds what an answer proved of a blob against what is known otherwise. Gives what was found beside the walk, if that
+    /// says that it is bad; the blob is in the queue again, if something else than what came has to clear it.
+    fn weigh(&mut self, id: NodeId, evidence: Evidence) -> Option<Bad> {
+        let node = &self.graph.nodes[id];
+        if node.is_manifest() || evidence == Evidence::Content {
+            return None;
+        }
+        let hashing = self.scope.hashing.clone();
+        if let Some(bad) = hashing.as_ref().and_then(|hashing| hashing.bad(&self.repository, &node.digest)) {
+            return Some(bad);
+        }
+        let &(reason, since) = self.known.get(&node.digest)?;
+        let needed = match reason {
+            Reason::DigestMismatch => Evidence::Content,
+            Reason::Unreadable => Evidence::LastByte,
+            Reason::Missing | Reason::SizeMismatch | Reason::Malformed => Evidence::Head,
+        };
+        if evidence >= needed {
+            return None;
+        }
+        match hashing {
+            Some(hashing) if needed == Evidence::Content => {
+                // In whole seconds, as what is proved is kept.
+                let was_hashed = self.scope.proofs.hashed_at(&self.repository, &node.digest);
+                if was_hashed.is_none_or(|at| at + Duration::from_secs(1) < since) {
+                    hashing.name(self.due(id), 0);
+                    self.unproved.insert(self.graph.nodes[id].digest.clone());
+                }
+            }
+            // Where the registry gives no more than that, it has to do.
+            _ if self.insisted.insert(id, needed).is_none() => self.queue.push_back(Subject::Node(id)),
+            _ => {}
+        }
+        None
     }
 
     /// Asks for everything in the queue, and for what that leads to: each level as soon as it is known.
@@ -265,6 +344,10 @@ impl<R: Registry> Walk<R> {
             if matches!(verdict, Verdict::Sound(_))
                 && let Subject::Node(id) = subject
             {
+                if let Some(Bad { suspicion, detail, answers, .. }) = self.weigh(id, evidence) {
+                    self.take(subject, Verdict::Suspect { suspicion, detail }, answers, true);
+                    continue;
+                }
                 let digest = &self.graph.nodes[id].digest;
                 self.scope.proofs.proved(&self.repository, digest, evidence, SystemTime::now());
             }
@@ -367,6 +450,16 @@ impl<R: Registry> Walk<R> {
                 (Some(Confirmation { verdict, answers, exchanges }), _) => {
                     self.tally.count_confirmation(suspicion, answers, exchanges, &verdict);
                     self.clear(subject);
+                    let bad = match (&verdict, subject) {
+                        (Verdict::Sound(_), Subject::Node(id)) => self.weigh(id, Evidence::LastByte),
+                        _ => None,
+                    };
+                    let (verdict, answers) = match bad {
+                        Some(Bad { suspicion, detail, answers, .. }) => {
+                            (Verdict::Suspect { suspicion, detail }, answers)
+                        }
+                        None => (verdict, answers),
+                    };
                     self.take(subject, verdict, answers, true);
                 }
             }

@@ -26,6 +26,7 @@ async fn sweep_with(client: &Arc<HttpRegistry>, target: &Target) -> Report {
         target,
         proofs: Arc::new(Proofs::one_shot(&target.evidence)),
         manifests: Arc::new(Manifests::none()),
+        hashing: None,
         traffic: Arc::default(),
         known: &[],
         progress: Arc::default(),

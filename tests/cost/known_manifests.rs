@@ -39,6 +39,7 @@ impl Service {
             target: &self.target,
             proofs: Arc::clone(&self.proofs),
             manifests: Arc::clone(&self.manifests),
+            hashing: None,
             traffic,
             known: &self.known,
             progress: Arc::default(),

@@ -8,9 +8,11 @@ mod sweeping;
 
 mod authentication;
 mod catalogs;
+mod documented;
 mod evidence;
 mod fuzz_parsers;
 mod gentle;
+mod hashing;
 mod limits;
 mod memory;
 mod oracle;

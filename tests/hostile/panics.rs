@@ -40,6 +40,7 @@ async fn a_panic_is_an_unverified_of_its_repository_and_clears_no_failure() {
         target: &target,
         proofs: Arc::new(registry_integrity_probe::proofs::Proofs::one_shot(&target.evidence)),
         manifests: Arc::new(registry_integrity_probe::manifests::Manifests::none()),
+        hashing: None,
         traffic,
         known: &known,
         progress: Arc::default(),

@@ -47,6 +47,7 @@ impl Sweeping {
             target: &self.target,
             proofs: Arc::new(Proofs::one_shot(&self.target.evidence)),
             manifests: Arc::new(Manifests::none()),
+            hashing: None,
             traffic,
             known: &self.known,
             progress: Arc::default(),

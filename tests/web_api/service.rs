@@ -111,6 +111,7 @@ impl Watched {
             target: &self.target,
             proofs: watched.proofs(),
             manifests: Arc::clone(&watched.manifests),
+            hashing: None,
             traffic: Arc::clone(&watched.traffic),
             known: known.failures(),
             progress: Arc::default(),
