@@ -15,7 +15,7 @@ use super::list::requests;
 use super::process::Background;
 
 /// Writes the storage tree, unless it is there from an earlier run.
-pub fn generate(root: &Path, repositories: usize) {
+fn generate(root: &Path, repositories: usize) {
     let finished = root.join(format!("finished-{repositories}"));
     if finished.exists() {
         return;
@@ -54,8 +54,19 @@ pub struct Server {
     pub process: Background,
 }
 
-/// Starts docker-registry without a cache and without a log; `None` if it is not installed.
-pub fn start(root: &Path) -> Option<Server> {
+/// Writes the tree below a place where it stays for the next run, and serves it; `None` if docker-registry is not installed.
+pub fn serve(place: &Path, repositories: usize) -> Option<Server> {
+    let root = place.join(format!("registry-integrity-probe-bench-{repositories}"));
+    generate(&root, repositories);
+    let server = start(&root);
+    if server.is_none() {
+        println!("SKIPPED: docker-registry is not installed");
+    }
+    server
+}
+
+/// Starts docker-registry without a cache and without a log.
+fn start(root: &Path) -> Option<Server> {
     let program = program("docker-registry")?;
     let address = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
     let config = root.join("config.yml");

@@ -86,7 +86,8 @@ impl Connection {
     }
 }
 
-fn is_whole(received: &[u8], is_head: bool) -> bool {
+/// True if an answer has come to its end, which must be a success.
+pub fn is_whole(received: &[u8], is_head: bool) -> bool {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut answer = httparse::Response::new(&mut headers);
     let Ok(httparse::Status::Complete(head)) = answer.parse(received) else { return false };

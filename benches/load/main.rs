@@ -9,19 +9,25 @@ mod growth;
 mod images;
 mod limit;
 mod list;
+mod peers;
 mod process;
+mod pull;
+mod soak;
 mod sweep;
 mod synthetic;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
 /// How blobs are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Evidence {
+    /// By their headers.
     Head,
+    /// By their last byte.
     Byte,
 }
 
@@ -53,6 +59,9 @@ enum Bench {
         evidence: Vec<Evidence>,
         #[arg(long, value_delimiter = ',', default_values_t = [4, 8, 32])]
         connections: Vec<usize>,
+        /// Repositories that others get too.
+        #[arg(long, default_value_t = 10)]
+        peers: usize,
     },
     /// The same beside a server that does next to nothing.
     Fast {
@@ -69,6 +78,24 @@ enum Bench {
     Growth {
         #[arg(long, value_delimiter = ',', default_values_t = [0.05, 1.0, 2.0, 5.0])]
         millions: Vec<f64>,
+    },
+    /// What somebody who pulls notices.
+    Pull {
+        #[arg(long, default_value_t = 200)]
+        repositories: usize,
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Seconds of each window.
+        #[arg(long, default_value_t = 10)]
+        window: u64,
+        /// Requests a second of the paced sweep: the common set within a third of a quarter of an hour.
+        #[arg(long, default_value_t = 181.0)]
+        rate: f64,
+    },
+    /// A long life of the service.
+    Soak {
+        #[arg(long, default_value_t = 400)]
+        sweeps: usize,
     },
     #[command(hide = true)]
     Plain {
@@ -95,10 +122,8 @@ fn main() {
     let place = std::env::var_os("LOAD_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = tempfile::tempdir_in(&place).expect("a folder for results");
     match Bench::parse_from(arguments) {
-        Bench::Limit { repositories, rounds, evidence, connections } => {
-            let root = place.join(format!("registry-integrity-probe-bench-{repositories}"));
-            disk::generate(&root, repositories);
-            let Some(server) = disk::start(&root) else { return println!("SKIPPED: docker-registry is not installed") };
+        Bench::Limit { repositories, rounds, evidence, connections, peers } => {
+            let Some(server) = disk::serve(&place, repositories) else { return };
             let (address, sampled) = (server.address, disk::check_a_sample(server.address, repositories));
             println!("{repositories} repositories, {sampled} objects of them looked at");
             for evidence in evidence {
@@ -113,6 +138,16 @@ fn main() {
                     connections: &connections,
                 });
             }
+            peers::compare(folder.path(), address, peers);
+        }
+        Bench::Pull { repositories, rounds, window, rate } => {
+            let Some(server) = disk::serve(&place, repositories) else { return };
+            let window = Duration::from_secs(window);
+            pull::measure(folder.path(), server.address, repositories, rounds, window, rate);
+        }
+        Bench::Soak { sweeps } => {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(soak::run(folder.path(), sweeps));
         }
         Bench::Fast { repositories, rounds, evidence, connections } => {
             let (server, address) = growth::start(repositories);
