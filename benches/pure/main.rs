@@ -141,9 +141,8 @@ fn walking(c: &mut Criterion) {
 }
 
 fn rendering(c: &mut Criterion) {
-    let targets: Vec<Target> = (0..20)
-        .map(|n| Target::with_defaults(format!("http://registry{n}.example").parse().expect("a URL")))
-        .collect();
+    let targets: Vec<Target> =
+        (0..20).map(|n| Target::with_defaults(format!("http://registry{n}.example").parse().expect("a URL"))).collect();
     let state = State::new(&targets);
     c.bench_function("metrics of 20 registries", |b| b.iter(|| metrics::render(black_box(&state))));
 }
