@@ -109,7 +109,7 @@ impl Headline {
         let stale = named(&|standing, one| standing != Standing::Unknown && is_stale(one, now));
         lines.extend(stale.map(|names| format!("Older than {STALE_INTERVALS} intervals: {names}.")));
         lines.extend(state.shard().map(|shard| format!("This is shard {shard}: it sees its own repositories alone.")));
-        if let Some(reload) = state.last_reload().filter(|reload| !reload.is_successful) {
+        if let Some(reload) = state.last_reload().filter(|reload| !reload.is_successful()) {
             let since = Moment::new(reload.last_success, now).exact;
             lines.push(format!(
                 "The configuration could not be reloaded; the one of {since} is in use. The log says why."
