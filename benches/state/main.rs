@@ -92,6 +92,7 @@ async fn sweeps(registry: &Registry, target: &Target, folder: Option<&Path>, obj
             proofs: known.proofs(),
             manifests: Arc::new(Manifests::none()),
             traffic: Arc::clone(&known.traffic),
+            hashing: None,
             known: before.failures(),
             progress: Arc::default(),
         };

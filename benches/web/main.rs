@@ -129,6 +129,7 @@ impl Watched {
                 proofs: registry.proofs(),
                 manifests: Arc::clone(&registry.manifests),
                 traffic: Arc::clone(&registry.traffic),
+                hashing: None,
                 known: known.failures(),
                 progress,
             };

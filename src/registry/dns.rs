@@ -15,9 +15,12 @@ const KEPT_FOR: Duration = Duration::from_secs(30);
 /// Redirects name hosts that nobody configured: beyond so many, all are asked for again.
 const NAMES_LIMIT: usize = 64;
 
+/// By name: what the system said, and when.
+type Known = HashMap<String, (Instant, Vec<SocketAddr>)>;
+
 /// Resolves as the system does, and remembers what it said.
 #[derive(Clone, Debug, Default)]
-pub struct Names(Arc<Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>>);
+pub struct Names(Arc<Mutex<Known>>);
 
 impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
