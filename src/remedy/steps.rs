@@ -202,7 +202,7 @@ impl Place<'_> {
             "location=$(curl -sSf -X POST -D - -o /dev/null {begin} | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')\n"
         );
         upload.push_str("case $location in /*) location=$(printf %s ");
-        let _ = write!(upload, "{base} | sed 's,\\(://[^/]*\\).*,\\1,')$location ;; esac\n");
+        let _ = writeln!(upload, "{base} | sed 's,\\(://[^/]*\\).*,\\1,')$location ;; esac");
         upload.push_str("case $location in *\\?*) location=$location\\& ;; *) location=$location\\? ;; esac\n");
         let _ = write!(
             upload,

@@ -52,7 +52,7 @@ pub struct Blamed {
 }
 
 /// All problems, and how many failures each is made of; what broke last comes first.
-pub fn problems<'a>(watched: &'a [Watched]) -> Vec<(&'a Watched, Vec<&'a Failure>)> {
+pub fn problems(watched: &[Watched]) -> Vec<(&Watched, Vec<&Failure>)> {
     let mut groups: Vec<(&Watched, Vec<&Failure>)> = Vec::new();
     for one in watched {
         let mut places: HashMap<(&str, &[Image]), usize> = HashMap::new();
