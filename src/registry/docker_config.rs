@@ -72,8 +72,12 @@ fn places(variable: impl Fn(&str) -> Option<OsString>, user: Option<u32>) -> Vec
 /// [`CredentialsError`] if the file cannot be read or understood, or a helper failed.
 pub fn login(path: &Path, host: &str, repository: Option<&str>) -> Result<Option<Login>, CredentialsError> {
     let invalid = |fault| CredentialsError::Invalid { path: path.display().to_string(), fault };
-    let mut config: DockerConfig =
-        serde_json::from_str(&read(path)?).map_err(|_| invalid("is not a docker config.json"))?;
+    let text = read(path)?;
+    // serde would take a list for the members in their order, and run what stands in a helper's place.
+    let config = Some(text.trim_start()).filter(|text| text.starts_with('{'));
+    let mut config: DockerConfig = config
+        .and_then(|text| serde_json::from_str(text).ok())
+        .ok_or_else(|| invalid("is not a docker config.json"))?;
     let host = canonical(host);
     let own = config.helpers.iter().find(|(key, _)| canonical(key) == host).map(|(_, helper)| helper);
     let helper = own.or_else(|| Some(&config.store).filter(|store| !store.is_empty()));
@@ -181,6 +185,12 @@ mod tests {
         assert_eq!(of("team/app").as_deref(), Some("app:"));
         assert_eq!(of("team/application").as_deref(), Some("team:"));
         assert_eq!(of("other/app").as_deref(), Some("all:"));
+    }
+
+    #[test]
+    fn a_list_names_no_helper() {
+        let file = file(r#"[{},{"r.example":"nobody"}]"#);
+        assert!(matches!(login(file.path(), "r.example", None), Err(CredentialsError::Invalid { .. })));
     }
 
     #[test]

@@ -1,11 +1,14 @@
-//! Whatever bytes a registry sends, its headers and bodies are read without a panic, and to something that makes sense.
+//! Whatever bytes a registry sends, its headers and bodies are read without a panic, and to something that makes sense;
+//! and whatever a credentials file holds, no fault that is found in it shows a secret.
 
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::List;
 use super::challenge::{Challenge, parse_challenges};
+use super::docker_config;
 use super::error_body::error_code;
 use super::headers::{ContentRange, next_link, retry_after};
 use super::page::Page;
@@ -19,6 +22,53 @@ fn almost(words: &'static [&'static str]) -> impl Strategy<Value = String> {
         1 => "\\PC{0,3}",
     ];
     prop::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
+}
+
+/// A secret, and the same as docker writes it: the base64 of `probe:hunter2`.
+const SECRETS: [&str; 2] = ["hunter2", "cHJvYmU6aHVudGVyMg=="];
+
+/// JSON of a credentials file's words at any place, secrets too. It names no helper: that would be run.
+fn almost_credentials() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        4 => prop::sample::select(&SECRETS).prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => any::<i64>().prop_map(Value::from),
+        1 => "\\PC{0,3}".prop_map(Value::from),
+    ];
+    let keys =
+        ["auths", "auth", "username", "password", "identitytoken", "r.example", "https://r.example/v1/", "hunter2"];
+    let inner = leaf.prop_recursive(4, 32, 4, move |inner| {
+        let members = prop::collection::btree_map(prop::sample::select(keys.to_vec()), inner.clone(), 0..4);
+        prop_oneof![
+            1 => prop::collection::vec(inner, 0..3).prop_map(Value::from),
+            4 => members.prop_map(|members| members.into_iter().map(|(key, value)| (key.to_string(), value)).collect()),
+        ]
+    });
+    (inner, 0..3u8).prop_map(|(inner, wrapped)| match wrapped {
+        0 => inner,
+        1 => json!({"auths": inner}),
+        _ => json!({"auths": {"r.example": inner}}),
+    })
+}
+
+/// A credentials file: JSON, JSON with a spoilt byte, JSON that is cut, or bytes with a secret in them.
+fn credentials_file() -> impl Strategy<Value = Vec<u8>> {
+    let spoilt = (almost_credentials(), any::<prop::sample::Index>(), any::<u8>());
+    prop_oneof![
+        4 => almost_credentials().prop_map(|value| value.to_string().into_bytes()),
+        2 => spoilt.prop_map(|(value, at, byte)| {
+            let mut bytes = value.to_string().into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            bytes
+        }),
+        2 => (almost_credentials(), any::<prop::sample::Index>()).prop_map(|(value, at)| {
+            let mut bytes = value.to_string().into_bytes();
+            bytes.truncate(at.index(bytes.len()));
+            bytes
+        }),
+        1 => prop::collection::vec(any::<u8>(), 0..64).prop_map(|bytes| [b"hunter2".as_slice(), &bytes].concat()),
+    ]
 }
 
 proptest! {
@@ -71,6 +121,16 @@ proptest! {
         if let Err(trouble) = Page::read(body.as_bytes(), &List::Catalog, 2) {
             prop_assert_eq!(trouble.cause, Cause::Protocol);
             prop_assert!(trouble.detail.chars().count() < 300);
+        }
+    }
+
+    #[test]
+    fn credentials_files(bytes in credentials_file()) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        if let Err(error) = docker_config::login(file.path(), "r.example", Some("team/app")) {
+            let shown = format!("{error} {error:?}");
+            prop_assert!(SECRETS.iter().all(|secret| !shown.contains(secret)), "{shown}");
         }
     }
 }

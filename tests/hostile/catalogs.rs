@@ -1,12 +1,15 @@
 //! Lists that mislead: what is not the whole is never passed off as it.
 
+use std::time::Duration;
+
+use registry_integrity_probe::config::ByteEvidence;
 use registry_integrity_probe::demo::fault::{
     Effect, answers, answers_json, at, cuts_body_after, drops_connection, ignores_last, links_absolutely,
     links_to_itself, links_unquoted, links_with, lists_endlessly, loses_link, many_headers, pads_body_to,
     refuses_pages_over, repeats_entries,
 };
 use registry_integrity_probe::demo::{Endpoint, Image, Registry};
-use registry_integrity_probe::report::{Cause, Outcome, Report};
+use registry_integrity_probe::report::{Cause, Outcome, Reason, Report};
 
 use super::{app, causes, reasons, registry_with};
 use crate::support::docker_registry::DockerRegistry;
@@ -158,4 +161,49 @@ async fn a_repository_that_distribution_loses_between_two_pages_is_found() {
     assert_eq!(reasons(&report), []);
     assert_eq!(report.repositories, 1_002);
     assert_eq!(report.images.intact, 2, "{:?}", report.unverified);
+}
+
+/// A sweep that does with HEAD of blobs, and may take its time.
+async fn walked_whole(registry: &Registry) -> Report {
+    let mut sweeping = Sweeping::of(registry).with(|target| {
+        target.evidence.byte = ByteEvidence::Off;
+        target.confirm.attempts = 1;
+    });
+    tokio::time::timeout(Duration::from_secs(400), sweeping.sweep()).await.expect("a sweep that ends")
+}
+
+/// One image that everybody shares, and one that is named last and has lost its layer.
+fn shared_and_lost() -> (Image, Image) {
+    (small(), Image::manifest().named("lost").with_layers(1))
+}
+
+#[tokio::test]
+async fn ten_thousand_repositories_are_walked_to_the_last() {
+    let registry = Registry::start().await.unwrap();
+    let (shared, lost) = shared_and_lost();
+    for n in 0..9_999 {
+        registry.push(&format!("r{n:05}:1"), &shared);
+    }
+    registry.push("r09999:1", &lost);
+    registry.remove_blob("r09999", &lost.layers().next().unwrap().digest);
+    let report = walked_whole(&registry).await;
+    assert_eq!((report.repositories, report.outcome), (10_000, Outcome::Complete), "{:?}", report.unverified.first());
+    assert_eq!((report.images.intact, reasons(&report)), (9_999, vec![Reason::Missing]));
+    assert_eq!(report.failures[0].repository.to_string(), "r09999");
+}
+
+#[tokio::test]
+async fn twenty_thousand_tags_are_walked_to_the_last() {
+    let registry = Registry::start().await.unwrap();
+    registry.page_tags_by(1_000);
+    let (shared, lost) = shared_and_lost();
+    registry.push("app:t00000", &shared);
+    for n in 1..19_999 {
+        registry.retag(&format!("app:t{n:05}"), &shared.root().digest);
+    }
+    registry.push("app:t19999", &lost);
+    registry.remove_blob("app", &lost.layers().next().unwrap().digest);
+    let report = walked_whole(&registry).await;
+    assert_eq!((report.repositories, report.outcome), (1, Outcome::Complete), "{:?}", report.unverified.first());
+    assert_eq!((report.images.intact, reasons(&report)), (19_999, vec![Reason::Missing]));
 }

@@ -9,6 +9,7 @@ mod sweeping;
 mod authentication;
 mod catalogs;
 mod documented;
+mod environment;
 mod evidence;
 mod fuzz_parsers;
 mod gentle;

@@ -6,6 +6,7 @@ use registry_integrity_probe::demo::{Auth, Endpoint, Registry, TokenService};
 use registry_integrity_probe::report::{Cause, Outcome};
 
 use super::{app, causes, reasons, registry_with};
+use crate::support::tls::{PrivateCa, TlsFront};
 use crate::sweeping::Sweeping;
 
 fn as_probe(target: &mut Target) {
@@ -101,4 +102,18 @@ async fn redirects_that_lead_nowhere_are_protocol() {
         assert!(causes(&report).iter().all(|&cause| cause == Cause::Protocol), "{location} {:?}", report.unverified);
         assert_eq!(report.images.unverified, 2);
     }
+}
+
+#[tokio::test]
+async fn what_was_encrypted_is_not_read_in_the_open() {
+    let (registry, storage) = (registry_with(&app()).await, storage().await);
+    let ca = PrivateCa::new();
+    let front = TlsFront::start(registry.address(), &ca.server(&["localhost"])).await;
+    let trusting = || Sweeping::over(&front.url("localhost")).with(|target| target.tls.ca_file = Some(ca.ca_file()));
+    assert_eq!(trusting().sweep().await.images.intact, 2, "without a redirect");
+    registry.fault(at(Endpoint::Blob), redirects_to(storage.url()));
+    let report = trusting().sweep().await;
+    assert_eq!((reasons(&report), causes(&report)), (vec![], vec![Cause::Protocol; 6]));
+    assert!(report.unverified.iter().all(|entry| entry.detail.contains("from https to http")), "{report:#?}");
+    assert_eq!(storage.request_count(), 0, "{:#?}", storage.requests());
 }
