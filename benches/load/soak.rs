@@ -198,7 +198,7 @@ fn serve(folder: &Path, url: &str) -> (Background, SocketAddr) {
     fs::write(&config, text).expect("room for a file");
     let mut service = Command::new(env!("CARGO_BIN_EXE_registry-integrity-probe"));
     service.args(["serve", "--web.enable-lifecycle", "--log.level", "error", "--config.file"]).arg(config);
-    service.arg(format!("--web.listen-address={address}")).stdin(Stdio::null());
+    service.arg(format!("--web.listen-address={address}")).stdin(Stdio::null()).stderr(Stdio::null());
     (Background(service.spawn().expect("the program can be run")), address)
 }
 
