@@ -17,7 +17,10 @@ const NAMES_LIMIT: usize = 64;
 
 /// Resolves as the system does, and remembers what it said.
 #[derive(Clone, Debug, Default)]
-pub struct Names(Arc<Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>>);
+pub struct Names(Arc<Mutex<HashMap<String, Known>>>);
+
+/// When a name was asked for, and what it stands for.
+type Known = (Instant, Vec<SocketAddr>);
 
 impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
