@@ -24,7 +24,7 @@ pub fn run(command: &mut Command, others: &[i32]) -> Used {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
             break status;
         }
-        if looks % 4 == 0 {
+        if looks.is_multiple_of(4) {
             peak = peak.max(memory(child.id(), "VmHWM:"));
         }
         looks += 1;

@@ -39,8 +39,10 @@ struct Planted {
     repository: usize,
     digest: Digest,
     reason: &'static str,
-    mend: Box<dyn FnOnce(&Registry) + Send>,
+    mend: Mend,
 }
+
+type Mend = Box<dyn FnOnce(&Registry) + Send>;
 
 /// Runs so many sweeps, and prints what there is to see.
 pub async fn run(folder: &Path, sweeps: usize) {
@@ -160,7 +162,7 @@ impl Soak {
         let child = image.child("linux/arm64").expect("a platform").clone();
         let layer = image.layers().last().expect("a layer").clone();
         let registry = &self.registry;
-        let (digest, reason, mend): (_, _, Box<dyn FnOnce(&Registry) + Send>) = match self.random.usize(..5) {
+        let (digest, reason, mend): (_, _, Mend) = match self.random.usize(..5) {
             0 => {
                 registry.remove_manifest(&name, &child.digest);
                 (child.digest, "missing", Box::new(move |it| it.push(&name, &image)))

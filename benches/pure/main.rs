@@ -129,6 +129,7 @@ fn walking(c: &mut Criterion) {
                 target: &target,
                 proofs: Arc::new(Proofs::one_shot(&target.evidence)),
                 manifests: Arc::new(Manifests::none()),
+                hashing: None,
                 traffic: Arc::default(),
                 known: &[],
                 progress: Arc::default(),
