@@ -45,6 +45,8 @@ struct Planted {
     mend: Mend,
 }
 
+type Mend = Box<dyn FnOnce(&Registry) + Send>;
+
 /// Runs so many sweeps, and prints what there is to see.
 pub async fn run(folder: &Path, sweeps: usize) {
     let registry = Registry::start().await.expect("a free port");
@@ -201,7 +203,7 @@ fn serve(folder: &Path, url: &str) -> (Background, SocketAddr) {
     fs::write(&config, text).expect("room for a file");
     let mut service = Command::new(env!("CARGO_BIN_EXE_registry-integrity-probe"));
     service.args(["serve", "--web.enable-lifecycle", "--log.level", "error", "--config.file"]).arg(config);
-    service.arg(format!("--web.listen-address={address}")).stdin(Stdio::null());
+    service.arg(format!("--web.listen-address={address}")).stdin(Stdio::null()).stderr(Stdio::null());
     (Background(service.spawn().expect("the program can be run")), address)
 }
 
