@@ -35,9 +35,6 @@ struct Soak {
     planted: Vec<Planted>,
 }
 
-/// What makes a broken image whole again.
-type Mend = Box<dyn FnOnce(&Registry) + Send>;
-
 struct Planted {
     repository: usize,
     digest: Digest,

@@ -122,7 +122,7 @@ fn inflict(registry: &Registry, repository: &str, part: &Part, damage: &Damage) 
         Damage::Flipped => return None,
         Damage::Altered => {
             let text = String::from_utf8_lossy(&part.bytes).into_owned();
-            let Some(at) = text.rfind("sha256:").filter(|_| part.role == Role::Child) else { return None };
+            let at = text.rfind("sha256:").filter(|_| part.role == Role::Child)?;
             let first = if text[at..].starts_with("sha256:0") { "1" } else { "0" };
             let altered = text[..at].to_string() + "sha256:" + first + &text[at + 8..];
             registry.replace(repository, &part.digest, altered, Headers::Follow);
