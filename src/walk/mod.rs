@@ -348,8 +348,10 @@ impl<R: Registry> Walk<R> {
                     self.take(subject, Verdict::Suspect { suspicion, detail }, answers, true);
                     continue;
                 }
-                let digest = &self.graph.nodes[id].digest;
-                self.scope.proofs.proved(&self.repository, digest, evidence, SystemTime::now());
+                let node = &self.graph.nodes[id];
+                if !node.is_manifest() {
+                    self.scope.proofs.proved(&self.repository, &node.digest, evidence, SystemTime::now());
+                }
             }
             let answers = match verdict {
                 Verdict::Suspect { suspicion: Suspicion::ServerError, .. } => exchanges,

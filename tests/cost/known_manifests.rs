@@ -158,3 +158,12 @@ async fn what_is_not_answered_is_not_asked_for_by_get_too() {
     let asked = all.iter().filter(|it| it.path.ends_with(&child.to_string()));
     assert!(asked.clone().count() > 0 && asked.clone().all(|it| it.method == "HEAD"), "{all:?}");
 }
+
+#[tokio::test]
+async fn coverage_tells_of_blobs_alone() {
+    let (registry, _) = filled().await;
+    let mut service = Service::of(&registry, ByteEvidence::Within(Duration::ZERO), None);
+    let report = service.sweep().await;
+    let coverage = service.proofs.coverage();
+    assert_eq!((coverage.head, coverage.byte), (0, report.objects.config + report.objects.layer), "{coverage:?}");
+}
