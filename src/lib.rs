@@ -24,6 +24,7 @@ pub mod state;
 pub mod storage;
 pub mod store;
 pub mod sweep;
+pub mod sweep_thread;
 pub mod textfile;
 pub mod verify;
 pub mod walk;

@@ -15,6 +15,7 @@ use crate::registry::{Beside, ClientError, HttpRegistry};
 use crate::report::{Outcome, Report};
 use crate::state::{RegistryState, State, log_changes};
 use crate::sweep::{Job, given_up, sweep};
+use crate::sweep_thread::SweepThread;
 use crate::walk::Hashing;
 
 /// The starts of two sweeps lie the interval apart, give or take this share of it, so that registries which were
@@ -27,6 +28,7 @@ const PACED_AT_MOST: f64 = 0.9;
 pub struct Schedule {
     state: Arc<State>,
     loops: Mutex<BTreeMap<String, Loop>>,
+    thread: SweepThread,
 }
 
 /// Why a sweep was not begun on request.
@@ -62,13 +64,13 @@ struct Setup {
 }
 
 impl Schedule {
-    /// Begins to sweep what the configuration names.
+    /// Begins to sweep what the configuration names, on that thread.
     ///
     /// # Errors
     ///
     /// [`ClientError`] if a registry's client cannot be set up.
-    pub fn start(state: Arc<State>, config: &Config) -> Result<Self, ClientError> {
-        let schedule = Self { state, loops: Mutex::default() };
+    pub fn start(state: Arc<State>, config: &Config, thread: SweepThread) -> Result<Self, ClientError> {
+        let schedule = Self { state, loops: Mutex::default(), thread };
         schedule.apply(config)?;
         Ok(schedule)
     }
@@ -95,7 +97,7 @@ impl Schedule {
                     running.setup.send_replace(setup);
                     running
                 }
-                None => Loop::start(registry, setup),
+                None => Loop::start(registry, setup, &self.thread),
             };
             loops.insert(target.name.clone(), entry);
         }
@@ -128,12 +130,13 @@ impl Schedule {
 }
 
 impl Loop {
-    fn start(registry: Arc<RegistryState>, setup: Arc<Setup>) -> Self {
+    fn start(registry: Arc<RegistryState>, setup: Arc<Setup>, thread: &SweepThread) -> Self {
         let (setup, receiver) = watch::channel(setup);
         let now = Arc::new(Notify::new());
         let due = Arc::<Hashing>::default();
         let hashing = tokio::spawn(hash_forever(Arc::clone(&registry), Arc::clone(&due), receiver.clone()));
-        let task = tokio::spawn(sweep_forever(Arc::clone(&registry), due, receiver, Arc::clone(&now)));
+        let sweeping = sweep_forever(Arc::clone(&registry), due, receiver, Arc::clone(&now));
+        let task = thread.handle().spawn(sweeping);
         Self { registry, setup, now, task, hashing }
     }
 }

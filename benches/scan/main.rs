@@ -1,10 +1,12 @@
-//! `scan` beside `find` and beside the same checks in Python, on a generated tree, alternating in one run.
+//! `scan` beside `find`, beside the same checks in Python, and beside the system calls alone that it cannot do without, on
+//! a generated tree, alternating in one run.
 //!
 //! `cargo bench --bench scan -- [LINKS…]`; the default is 50,000 and 200,000 links. `SCAN_BENCH_DIR` says where to put
 //! the trees, which take about 15 KiB of disk a link.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's report")]
 
+mod calls;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -49,6 +51,7 @@ fn compare(root: &Path, links: usize) {
         ("python", "python3".into(), vec![python, root.into()]),
     ];
     let mut times = [const { Vec::new() }; 3];
+    let mut calls = Vec::new();
     // The first round warms the cache.
     for round in 0..=ROUNDS {
         for ((_, program, arguments), times) in commands.iter().zip(&mut times) {
@@ -57,14 +60,20 @@ fn compare(root: &Path, links: usize) {
                 times.push(took);
             }
         }
+        let took = calls::measure(root);
+        if round > 0 {
+            calls.push(took);
+        }
     }
+    let calls = median(calls);
     let [scan, find, python] = times.map(median);
     println!(
         "{links} links: scan {scan:.2?} ({:.1} µs a link), find {find:.2?} (scan takes {:.2} of it), python {python:.2?} \
-         (scan is {:.1} times as fast)",
+         (scan is {:.1} times as fast), the system calls alone {calls:.2?} ({:.1} times as fast as python)",
         scan.as_secs_f64() * 1e6 / links as f64,
         scan.as_secs_f64() / find.as_secs_f64(),
-        python.as_secs_f64() / scan.as_secs_f64()
+        python.as_secs_f64() / scan.as_secs_f64(),
+        python.as_secs_f64() / calls.as_secs_f64()
     );
 }
 

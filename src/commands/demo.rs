@@ -17,6 +17,7 @@ use crate::demo::fault::Fault;
 use crate::demo::images::{Breakage, populate, restless};
 use crate::schedule::Schedule;
 use crate::state::State;
+use crate::sweep_thread::SweepThread;
 use crate::web::{self, Web};
 
 /// Between two sweeps of the demonstration: soon enough to watch.
@@ -38,7 +39,8 @@ pub async fn run(args: DemoArgs) -> Result<Exit, CommandError> {
     let config = config(&registry)?;
 
     let state = Arc::new(State::new(&config.registries));
-    let schedule = Schedule::start(Arc::clone(&state), &config)?;
+    let thread = SweepThread::start().map_err(CommandError::Runtime)?;
+    let schedule = Schedule::start(Arc::clone(&state), &config, thread)?;
     let shutdown = CancellationToken::new();
     let app = Web { state, lifecycle: None, external_url: None }.into_router();
     let server = tokio::spawn(web::serve(listeners, app, web::Limits::default(), shutdown.clone()));

@@ -17,6 +17,7 @@ use crate::cli::{RegistriesArgs, ServeArgs};
 use crate::schedule::{NotBegun, Schedule};
 use crate::shard::Shard;
 use crate::state::{ConfigPart, State};
+use crate::sweep_thread::SweepThread;
 use crate::web::{self, Control, Guard, SweepRefused, Web};
 use crate::web_config::LiveWebConfig;
 
@@ -32,7 +33,8 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     let web_config_file = args.web_config_file.as_deref().filter(|path| !path.as_os_str().is_empty());
     let guard = web_config_file.map(|path| guard(path, &state)).transpose()?;
     let listeners = listen(&args.listen_addresses).await?;
-    let schedule = Schedule::start(Arc::clone(&state), &config)?;
+    let thread = SweepThread::start().map_err(CommandError::Runtime)?;
+    let schedule = Schedule::start(Arc::clone(&state), &config, thread)?;
     state.reloaded(ConfigPart::Probe, true, SystemTime::now());
     let service = Arc::new(Service {
         schedule,

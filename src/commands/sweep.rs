@@ -17,10 +17,11 @@ use crate::metrics;
 use crate::progress::Progress;
 use crate::proofs::Proofs;
 use crate::push::{AddressError, Gateway};
-use crate::registry::{ClientError, HttpRegistry};
+use crate::registry::HttpRegistry;
 use crate::report::Report;
 use crate::state::State;
 use crate::sweep::{Job, given_up, sweep};
+use crate::sweep_thread::SweepThread;
 
 /// Sweeps all registries and hands over what was found, to everything that was asked for.
 pub async fn run(args: SweepArgs) -> Result<Exit, CommandError> {
@@ -58,14 +59,15 @@ fn gateway(url: &SecretString) -> Result<Gateway, CommandError> {
 }
 
 /// Sweeps all registries at once, each for itself. The reports are in the configuration's order.
-async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, ClientError> {
+async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, CommandError> {
     let bars = MultiProgress::new();
+    let thread = SweepThread::start().map_err(CommandError::Runtime)?;
     let mut sweeps = JoinSet::new();
     for (target, registry) in config.registries.iter().cloned().zip(state.registries()) {
         let client = Arc::new(HttpRegistry::new(&target, Arc::clone(&registry.traffic))?);
         let progress = Arc::new(Progress::default());
         let bar = io::stderr().is_terminal().then(|| show(&bars, &target.name, Arc::clone(&progress)));
-        sweeps.spawn(async move {
+        let sweeping = async move {
             // What nobody will remember need not be spread over several sweeps.
             let proofs =
                 if registry.is_kept() { registry.proofs() } else { Arc::new(Proofs::one_shot(&target.evidence)) };
@@ -78,7 +80,8 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Client
             drop(bar);
             registry.ended_and_kept(report, SystemTime::now()).await;
             target.name
-        });
+        };
+        sweeps.spawn_on(sweeping, &thread.handle());
     }
     let mut ended = BTreeSet::new();
     while let Some(sweep) = sweeps.join_next().await {

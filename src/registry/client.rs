@@ -98,7 +98,6 @@ impl Kind {
 }
 
 /// One request, before it is sent.
-#[derive(Clone)]
 pub(super) struct Request {
     kind: Kind,
     method: Method,
@@ -189,7 +188,7 @@ impl HttpRegistry {
     }
 
     /// A request for a page of a list; `query` without its question mark.
-    pub(super) fn list_request(&self, list: &List, query: &str) -> Request {
+    pub(super) fn list_request(&self, list: &List, query: &str) -> Arc<Request> {
         let (kind, path, scope) = match list {
             List::Catalog => (Kind::Catalog, "_catalog".to_string(), "registry:catalog:*".to_string()),
             List::Tags(repository) => (Kind::Tags, format!("{repository}/tags/list"), pull_scope(repository)),
@@ -200,7 +199,7 @@ impl HttpRegistry {
             (ACCEPT, HeaderValue::from_static("application/json")),
             (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
         ]);
-        Request {
+        Arc::new(Request {
             kind,
             method: Method::Get,
             url,
@@ -209,7 +208,7 @@ impl HttpRegistry {
             limit: Some(self.limits.list_page_bytes),
             hashed: None,
             beside: false,
-        }
+        })
     }
 
     fn object_request(&self, question: &Question, method: Method) -> Request {
@@ -255,7 +254,7 @@ impl HttpRegistry {
     }
 
     async fn ask_by(&self, question: &Question, method: Method) -> Result<Answer, Trouble> {
-        self.persist(&self.object_request(question, method)).await.map(|exchanged| exchanged.answer)
+        self.persist(&Arc::new(self.object_request(question, method))).await.map(|exchanged| exchanged.answer)
     }
 
     /// Before a kind of question is given up, what was served before is asked for again: if it still is, only a part of
@@ -280,7 +279,7 @@ impl HttpRegistry {
     }
 
     /// Notes how a question ended.
-    fn note(&self, request: &Request, result: &Result<Exchanged, Trouble>, trouble: Option<&Trouble>) {
+    fn note(&self, request: &Arc<Request>, result: &Result<Exchanged, Trouble>, trouble: Option<&Trouble>) {
         self.standings[request.kind as usize].note(trouble);
         if trouble.is_none() {
             self.has_answered.store(true, Ordering::Relaxed);
@@ -290,12 +289,12 @@ impl HttpRegistry {
             && result.as_ref().is_ok_and(|exchanged| (200..300).contains(&exchanged.answer.status))
         {
             let mut witness = self.witnesses[request.kind as usize].lock().unwrap_or_else(PoisonError::into_inner);
-            *witness = Some(Arc::new(request.clone()));
+            *witness = Some(Arc::clone(request));
         }
     }
 
     /// Sends a request until it is answered, or passing trouble has been retried enough.
-    pub(super) async fn persist(&self, request: &Request) -> Result<Exchanged, Trouble> {
+    pub(super) async fn persist(&self, request: &Arc<Request>) -> Result<Exchanged, Trouble> {
         if let Some(trouble) = self.given_up(request.kind).await {
             return Err(trouble);
         }
@@ -426,19 +425,22 @@ impl HttpRegistry {
         authorization: Option<&HeaderValue>,
         form: Option<String>,
     ) -> Result<Response, Trouble> {
-        let mut builder = match (method, form) {
-            (Method::Head, _) => self.client.head(url.clone()),
-            (Method::Get, None) => self.client.get(url.clone()),
-            (Method::Get, Some(form)) => {
-                self.client.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
-            }
+        let sent_as = match (method, &form) {
+            (Method::Head, _) => http::Method::HEAD,
+            (Method::Get, None) => http::Method::GET,
+            (Method::Get, Some(_)) => http::Method::POST,
         };
-        builder = builder.headers(headers.clone());
+        let mut request = reqwest::Request::new(sent_as, url.clone());
+        request.headers_mut().clone_from(headers);
+        if let Some(form) = form {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+            *request.body_mut() = Some(form.into());
+        }
         if let Some(authorization) = authorization {
-            builder = builder.header(AUTHORIZATION, authorization);
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
         let counted = CountedExchange { traffic: &self.traffic, method, began: Instant::now(), code: Code::Timeout };
-        match builder.send().await {
+        match self.client.execute(request).await {
             Ok(response) => {
                 counted.ended(Code::of_status(response.status().as_u16()));
                 Ok(response)
@@ -453,7 +455,7 @@ impl HttpRegistry {
 
     async fn read(&self, request: &Request, mut response: Response) -> Result<Exchanged, Trouble> {
         let status = response.status().as_u16();
-        let headers = response.headers().clone();
+        let headers = std::mem::take(response.headers_mut());
         let content_length = number(&headers, &http::header::CONTENT_LENGTH);
         let mut answer = Answer {
             method: request.method,
@@ -519,7 +521,7 @@ pub struct Beside(pub Arc<HttpRegistry>);
 impl Registry for Beside {
     async fn ask(&self, question: &Question) -> Result<Answer, Trouble> {
         let request = Request { beside: true, ..self.0.object_request(question, Method::Get) };
-        self.0.persist(&request).await.map(|exchanged| exchanged.answer)
+        self.0.persist(&Arc::new(request)).await.map(|exchanged| exchanged.answer)
     }
 
     async fn list(&self, list: &List) -> Listing {
