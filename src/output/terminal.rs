@@ -46,8 +46,9 @@ impl Terminal {
     ) -> io::Result<()> {
         let style = if self.colour { style } else { Style::new() };
         let lead_columns = if lead.is_empty() { 0 } else { lead.len() + 2 };
-        let gap = if lead.is_empty() { "" } else { "  " };
         let lines = fold(&printable(text), self.width.max(MIN_WIDTH) - indent, lead_columns, 2);
+        let is_alone = lead.is_empty() || lines.first().is_none_or(String::is_empty);
+        let gap = if is_alone { "" } else { "  " };
         write!(out, "{:indent$}{style}{lead}{style:#}{gap}", "")?;
         for (n, line) in lines.iter().enumerate() {
             if n > 0 {
@@ -133,6 +134,14 @@ mod tests {
         assert_eq!(fold("abcdefghij", 5, 0, 2), ["abcde", "fgh", "ij"]);
         assert_eq!(fold("abcd", 5, 3, 0), ["", "abcd"]);
         assert_eq!(fold("日本語", 4, 0, 0), ["日本", "語"]);
+    }
+
+    #[test]
+    fn a_lead_that_stands_alone_has_no_gap_behind_it() {
+        let mut out = Vec::new();
+        let word = "a".repeat(36);
+        Terminal { width: 40, colour: false }.write(&mut out, 0, (Style::new(), "BROKEN"), &word).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), format!("BROKEN\n  {word}\n"));
     }
 
     #[test]
