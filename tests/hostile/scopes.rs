@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use registry_integrity_probe::demo::fault::{delays, in_repository};
+use registry_integrity_probe::demo::fault::{answers, in_repository};
 use registry_integrity_probe::demo::{Auth, Endpoint, Image, LoggedRequest, Registry, TokenService};
 use registry_integrity_probe::report::Outcome;
 
@@ -90,12 +90,16 @@ async fn a_challenge_that_names_another_repository_gets_no_token_for_it() {
         let registry = nested(&tokens).await;
         let challenge =
             format!("Bearer realm=\"{}/token\",service=\"demo-registry\",scope=\"{scope}\"", registry.url());
+        let mut faults = Vec::new();
         for name in ["a/b", "a/b/c"] {
-            registry.fault(in_repository(name), delays(Duration::ZERO).header("Www-Authenticate", &*challenge));
+            // The right token is refused once, as if it were over.
+            let refused = answers(401).header("Www-Authenticate", &*challenge);
+            faults.push(registry.fault(in_repository(name).times(1), refused));
         }
         let report = Sweeping::of(&registry).sweep().await;
         assert_eq!((reasons(&report), causes(&report)), (vec![], vec![]), "{scope}");
         assert_eq!(report.images.intact, 2 * NAMES.len() as u64, "{scope}");
+        assert!(faults.iter().all(|fault| fault.strikes() == 1), "no challenge was made");
         assert_own_tokens(&registry, &tokens);
         let asked = scopes_asked_for(&registry);
         assert!(asked.iter().all(|scope| scope.matches(':').count() == 2 && !scope.contains("push")), "{asked:?}");

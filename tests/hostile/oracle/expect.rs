@@ -30,6 +30,8 @@ pub struct Tag {
 pub struct Done {
     pub nodes: BTreeMap<(String, NodeId), Truth>,
     pub tags: BTreeMap<(String, String), Truth>,
+    /// Tags whose first answers were 5xx.
+    pub stumbled: BTreeSet<(String, String)>,
     /// What was removed.
     pub gone: BTreeSet<(String, NodeId)>,
 }
@@ -76,8 +78,12 @@ pub fn expected(graph: &Graph, tags: &[Tag], done: &Done, wanted: &[&str]) -> Ex
         let image = format!("{repository}:{name}");
         let told = done.tags.get(&(repository.clone(), name.clone())).copied();
         let root = target.filter(|root| !done.gone.contains(&(repository.clone(), *root)));
-        // A tag of what is gone does not say what it pointed to.
-        let truth = told.or(if root.is_none() { Some(Truth::Broken(Reason::Missing)) } else { None });
+        // A tag of what is gone does not say what it pointed to; and 5xx, then 404, is an answer that makes no sense.
+        let gone = match done.stumbled.contains(&(repository.clone(), name.clone())) {
+            true => Truth::Unknown(Cause::Protocol),
+            false => Truth::Broken(Reason::Missing),
+        };
+        let truth = told.or(Some(gone).filter(|_| root.is_none()));
         if let Some(truth) = truth {
             found.findings.insert((repository.clone(), name.clone()), (truth, BTreeSet::from([image])));
             continue;
