@@ -3,6 +3,8 @@
 //! Nothing is believed bad here at once. What speaks against an object is a [`Suspicion`]; it becomes a failure only
 //! after it has been confirmed, and if it is not explained by a registry that answers everybody so: [`believe`].
 
+use serde::{Deserialize, Serialize};
+
 use crate::oci::{Digest, Manifest, ManifestError, Platform, config_platform, parse_manifest};
 use crate::registry::{Answer, Body, Trouble};
 use crate::report::{Cause, Reason};
@@ -44,7 +46,8 @@ pub struct Sound {
 }
 
 /// What speaks against an object, by how it can be explained otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Suspicion {
     /// 404 with an OCI error body (or HEAD's 404, which has none).
     Absent,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -12,7 +14,7 @@ use crate::config::{Config, Spread, Target};
 use crate::progress::Progress;
 use crate::proofs::Proofs;
 use crate::registry::{Beside, ClientError, HttpRegistry};
-use crate::report::{Outcome, Report};
+use crate::report::{Changes, Outcome, Report};
 use crate::state::{RegistryState, State, log_changes};
 use crate::sweep::{Job, given_up, sweep};
 use crate::sweep_thread::SweepThread;
@@ -24,9 +26,13 @@ const JITTER: f64 = 0.05;
 /// The share of an interval within which a sweep is paced: jitter may shorten the interval by a twentieth.
 const PACED_AT_MOST: f64 = 0.9;
 
+/// How a registry is swept once.
+pub type SweepOnce = for<'a> fn(Arc<HttpRegistry>, Job<'a>) -> BoxFuture<'a, (Report, Changes)>;
+
 /// The sweeps of every configured registry. Dropping it ends them, wherever they are.
 pub struct Schedule {
     state: Arc<State>,
+    sweep: SweepOnce,
     loops: Mutex<BTreeMap<String, Loop>>,
     thread: SweepThread,
 }
@@ -61,6 +67,7 @@ struct Setup {
     target: Target,
     client: Arc<HttpRegistry>,
     proofs: Arc<Proofs>,
+    sweep: SweepOnce,
 }
 
 impl Schedule {
@@ -70,7 +77,21 @@ impl Schedule {
     ///
     /// [`ClientError`] if a registry's client cannot be set up.
     pub fn start(state: Arc<State>, config: &Config, thread: SweepThread) -> Result<Self, ClientError> {
-        let schedule = Self { state, loops: Mutex::default(), thread };
+        Self::sweeping_by(|client, job| sweep(client, job).boxed(), state, config, thread)
+    }
+
+    /// The same with another way to sweep than [`sweep`], such as one that wraps the client.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] if a registry's client cannot be set up.
+    pub fn sweeping_by(
+        sweep: SweepOnce,
+        state: Arc<State>,
+        config: &Config,
+        thread: SweepThread,
+    ) -> Result<Self, ClientError> {
+        let schedule = Self { state, sweep, loops: Mutex::default(), thread };
         schedule.apply(config)?;
         Ok(schedule)
     }
@@ -91,7 +112,8 @@ impl Schedule {
             let Some(target) = config.registries.iter().find(|target| target.name == registry.name) else { continue };
             let running = before.remove(&registry.name).filter(|running| Arc::ptr_eq(&running.registry, &registry));
             let client = Arc::new(HttpRegistry::new(target, Arc::clone(&registry.traffic))?);
-            let setup = Arc::new(Setup { target: target.clone(), client, proofs: registry.proofs() });
+            let proofs = registry.proofs();
+            let setup = Arc::new(Setup { target: target.clone(), client, proofs, sweep: self.sweep });
             let entry = match running {
                 Some(running) => {
                     running.setup.send_replace(setup);
@@ -134,19 +156,39 @@ impl Loop {
         let (setup, receiver) = watch::channel(setup);
         let now = Arc::new(Notify::new());
         let due = Arc::<Hashing>::default();
-        let hashing = tokio::spawn(hash_forever(Arc::clone(&registry), Arc::clone(&due), receiver.clone()));
-        let sweeping = sweep_forever(Arc::clone(&registry), due, receiver, Arc::clone(&now));
-        let task = thread.handle().spawn(sweeping);
+        due.restore(&registry.take_found_beside(), &registry.proofs());
+        let hashing = tokio::spawn(again(receiver.clone(), {
+            let (registry, due) = (Arc::clone(&registry), Arc::clone(&due));
+            move |setup| hash_forever(Arc::clone(&registry), Arc::clone(&due), setup)
+        }));
+        let task = thread.handle().spawn(again(receiver, {
+            let (registry, now) = (Arc::clone(&registry), Arc::clone(&now));
+            move |setup| sweep_forever(Arc::clone(&registry), Arc::clone(&due), setup, Arc::clone(&now))
+        }));
         Self { registry, setup, now, task, hashing }
     }
 }
 
-async fn sweep_forever(
-    registry: Arc<RegistryState>,
-    hashing: Arc<Hashing>,
-    mut setup: watch::Receiver<Arc<Setup>>,
-    now: Arc<Notify>,
-) {
+type Setups = watch::Receiver<Arc<Setup>>;
+
+/// Begins again what panicked, an interval later: a registry that nobody sweeps any more would go on looking as it did when
+/// it was swept last.
+async fn again<F: Future<Output = ()> + Send + 'static>(setup: Setups, begin: impl Fn(Setups) -> F) {
+    loop {
+        // Dropped, it ends what runs in it.
+        let mut task = JoinSet::new();
+        task.spawn(begin(setup.clone()));
+        let Some(Err(error)) = task.join_next().await else { return };
+        let (registry, interval) = {
+            let setup = setup.borrow();
+            (setup.target.name.clone(), setup.target.interval)
+        };
+        tracing::error!(registry, %error, "the schedule failed and begins again; this is a defect of the probe");
+        sleep(interval).await;
+    }
+}
+
+async fn sweep_forever(registry: Arc<RegistryState>, hashing: Arc<Hashing>, mut setup: Setups, now: Arc<Notify>) {
     let mut pace = Pace::default();
     // A restart is no reason to hurry.
     if let Some(report) = registry.known().report {
@@ -180,7 +222,7 @@ async fn sweep_forever(
 }
 
 /// Hashes what the sweeps name, one blob after the other, whether or not a sweep runs.
-async fn hash_forever(registry: Arc<RegistryState>, hashing: Arc<Hashing>, setup: watch::Receiver<Arc<Setup>>) {
+async fn hash_forever(registry: Arc<RegistryState>, hashing: Arc<Hashing>, setup: Setups) {
     loop {
         let due = hashing.next().await;
         let current = Arc::clone(&setup.borrow());
@@ -190,11 +232,15 @@ async fn hash_forever(registry: Arc<RegistryState>, hashing: Arc<Hashing>, setup
                 let (hashing, due) = (Arc::clone(&hashing), due.clone());
                 async move {
                     let client = Beside(Arc::clone(&current.client));
-                    hashing.hash(&due, &client, current.target.confirm, &current.proofs, period).await;
+                    hashing.hash(&due, &client, current.target.confirm, &current.proofs, period).await
                 }
             });
-            if let Some(Err(error)) = task.join_next().await {
-                tracing::error!(registry = registry.name, %error, "hashing a blob failed; this is a defect of the probe");
+            match task.join_next().await {
+                Some(Ok(changes)) => registry.found_beside(changes).await,
+                Some(Err(error)) => {
+                    tracing::error!(registry = registry.name, %error, "hashing a blob failed; this is a defect of the probe");
+                }
+                None => {}
             }
         }
         hashing.done(&due);
@@ -209,7 +255,7 @@ async fn sweep_once(
     pace: &mut Pace,
     is_asked_for: bool,
 ) -> Report {
-    let started_at = SystemTime::now();
+    let (started_at, began) = (SystemTime::now(), Instant::now());
     let progress = Arc::new(Progress::default());
     registry.began(started_at, Arc::clone(&progress));
     let mut task = JoinSet::new();
@@ -226,7 +272,7 @@ async fn sweep_once(
                 known: known.failures(),
                 progress,
             };
-            sweep(Arc::clone(&setup.client), job).await
+            (setup.sweep)(Arc::clone(&setup.client), job).await
         }
     });
     let held = pace.begin(setup, is_asked_for);
@@ -245,6 +291,9 @@ async fn sweep_once(
         Some(Ok((report, changes))) => {
             log_changes(&registry.name, &changes);
             pace.learn(&report);
+            if report.outcome == Outcome::Complete {
+                registry.found_beside(hashing.forget_unasked(began)).await;
+            }
             report
         }
         Some(Err(error)) => {

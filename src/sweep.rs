@@ -23,6 +23,8 @@ use crate::walk::{Assignment, Hashing, Inquiry, Observer, Roots, Scope, Suspecte
 /// Repositories that are walked at once. More than one, so that small ones keep the registry busy; few, since each holds
 /// its graph in memory.
 const WALKED_AT_ONCE: usize = 8;
+/// Characters that are told of a name that no repository may have.
+const SHOWN_OF_A_NAME: usize = 300;
 
 /// What a sweep needs beside the registry.
 pub struct Job<'a> {
@@ -211,14 +213,18 @@ async fn select<R: Registry>(registry: &R, target: &Target, found: &mut Found) -
     for name in listing.names.into_iter().filter(|name| target.admits(name)) {
         match name.parse() {
             Ok(repository) => drop(repositories.insert(repository, Roots { listed: true, ..Roots::default() })),
-            Err(error) => found.unverified.push(Unverified {
-                repository: Some(name.clone()),
-                reference: name,
-                kind: None,
-                cause: Cause::Protocol,
-                images: Vec::new(),
-                detail: format!("the catalog names it, but {error}"),
-            }),
+            Err(error) => {
+                // Only legal names have an end; this one may be as long as a page.
+                let shown: String = name.chars().take(SHOWN_OF_A_NAME).collect();
+                found.unverified.push(Unverified {
+                    repository: Some(shown.clone()),
+                    reference: shown,
+                    kind: None,
+                    cause: Cause::Protocol,
+                    images: Vec::new(),
+                    detail: format!("the catalog names it, but {error}"),
+                });
+            }
         }
     }
     Selection { repositories, is_complete, is_reached }

@@ -96,6 +96,12 @@ impl TokenService {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    /// The scopes of a token that was given, and is not forgotten.
+    pub fn scopes_of(&self, token: &str) -> Option<Vec<String>> {
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.get(token).map(|grant| grant.scopes.clone())
+    }
+
     /// Answers a request for a token.
     pub(super) fn issue(&self, request: &Request) -> Answer {
         if let Some((username, password)) = &self.user

@@ -111,6 +111,16 @@ impl Registry {
         self.store_mut().push(repository, tag, image);
     }
 
+    /// Takes in the bytes of a manifest under a digest, whether or not they belong together.
+    pub fn put_manifest(&self, repository: &str, digest: &Digest, media_type: &str, bytes: impl Into<Bytes>) {
+        self.store_mut().repository_mut(repository).put_manifest(digest, media_type, bytes.into());
+    }
+
+    /// Takes in the bytes of a config or layer under a digest, whether or not they belong together.
+    pub fn put_blob(&self, repository: &str, digest: &Digest, bytes: impl Into<Bytes>) {
+        self.store_mut().repository_mut(repository).put_blob(digest, bytes.into());
+    }
+
     /// A repository that holds nothing: it is in the catalog, and its tag list answers 404.
     pub fn add_empty_repository(&self, name: &str) {
         self.store_mut().repository_mut(name);

@@ -108,6 +108,16 @@ impl Repository {
         }
     }
 
+    /// Holds a manifest from now on.
+    pub fn put_manifest(&mut self, digest: &Digest, media_type: &str, bytes: Bytes) {
+        self.manifests.insert(digest.clone(), Held::new(media_type, bytes));
+    }
+
+    /// Holds a config or layer from now on.
+    pub fn put_blob(&mut self, digest: &Digest, bytes: Bytes) {
+        self.blobs.insert(digest.clone(), Held::new("application/octet-stream", bytes));
+    }
+
     /// Puts other bytes in place of an object's.
     pub fn replace(&mut self, digest: &Digest, bytes: &Bytes, headers: Headers) {
         for held in [self.manifests.get_mut(digest), self.blobs.get_mut(digest)].into_iter().flatten() {
@@ -120,7 +130,11 @@ impl Repository {
 }
 
 impl Held {
+    fn new(media_type: &str, bytes: Bytes) -> Self {
+        Self { media_type: media_type.to_string(), promised: bytes.len(), bytes }
+    }
+
     fn of(part: &Part) -> Self {
-        Self { media_type: part.media_type.clone(), bytes: part.bytes.clone(), promised: part.bytes.len() }
+        Self::new(&part.media_type, part.bytes.clone())
     }
 }

@@ -134,10 +134,15 @@ impl<'de> Deserialize<'de> for LenientText {
     }
 }
 
-/// Reads a JSON object member by member; the last of a repeated member wins, as in Go's decoder that registries and
-/// runtimes use, where serde's derived code would refuse the object.
+/// A member's name as it is spelt in a specification: Go's decoder takes it in any case.
+pub(super) fn in_any_case<'a>(key: &'a str, names: &[&'static str]) -> &'a str {
+    if names.contains(&key) { key } else { names.iter().find(|name| name.eq_ignore_ascii_case(key)).unwrap_or(&key) }
+}
+
+/// Reads a JSON object member by member; the names are taken in any case, and the last of a repeated member wins, as in Go's
+/// decoder that registries and runtimes use, where serde's derived code would refuse the object.
 macro_rules! lenient_object {
-    ($name:ident, $expecting:literal, $partial:ident, |$map:ident, $value:ident, $key:ident| $body:block, $finish:expr) => {
+    ($name:ident, $expecting:literal, $names:expr, $partial:ident, |$map:ident, $value:ident, $key:ident| $body:block, $finish:expr) => {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Object;
@@ -149,7 +154,7 @@ macro_rules! lenient_object {
                     fn visit_map<A: MapAccess<'de>>(self, mut $map: A) -> Result<$name, A::Error> {
                         let mut $value = $partial::default();
                         while let Some(key) = $map.next_key::<std::borrow::Cow<'de, str>>()? {
-                            let $key: &str = &key;
+                            let $key: &str = $crate::oci::descriptor::in_any_case(&key, $names);
                             $body
                         }
                         $finish($value).map_err(serde::de::Error::custom)
@@ -175,6 +180,7 @@ struct PartialDescriptor {
 lenient_object!(
     Descriptor,
     "a descriptor",
+    &["mediaType", "digest", "size", "platform", "urls", "annotations"],
     PartialDescriptor,
     |map, partial, key| {
         match key {
@@ -215,6 +221,8 @@ struct Annotations {
 lenient_object!(
     Annotations,
     "annotations",
+    // Keys, not members.
+    &[],
     Annotations,
     |map, partial, key| {
         match key {
@@ -238,6 +246,7 @@ struct LenientPlatform(Option<Platform>);
 lenient_object!(
     LenientPlatform,
     "a platform",
+    &["os", "architecture", "variant"],
     PartialPlatform,
     |map, partial, key| {
         match key {
@@ -305,6 +314,10 @@ mod tests {
             r#"{"digest":1}"#,
             "[]",
             "null",
+            r#"["a/b","a:b",1]"#,
+            r#"["a:b"]"#,
+            r#"{"digest":"a:b","platform":["linux","arm64"]}"#,
+            r#"{"digest":"a:b","annotations":["attestation-manifest"]}"#,
             r#"{"digest":"a:b","size":"1"}"#,
         ] {
             assert!(serde_json::from_str::<Descriptor>(json).is_err(), "{json}");

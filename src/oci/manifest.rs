@@ -1,5 +1,6 @@
 //! The graph view of a manifest: whatever its type, what it needs so that somebody can pull it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -53,8 +54,12 @@ pub enum ManifestError {
 ///
 /// [`ManifestError`] if they are no JSON object that names a config, layers or manifests.
 pub fn parse_manifest(bytes: &[u8]) -> Result<Manifest, ManifestError> {
-    let partial: Partial =
-        serde_json::from_slice(bytes).map_err(|error| ManifestError::Malformed(shortened(&error)))?;
+    // Go replaces what is no UTF-8, and goes on.
+    let partial = serde_json::from_slice::<Partial>(bytes).or_else(|error| match String::from_utf8_lossy(bytes) {
+        Cow::Owned(text) => serde_json::from_str(&text),
+        Cow::Borrowed(_) => Err(error),
+    });
+    let partial = partial.map_err(|error| ManifestError::Malformed(shortened(&error)))?;
     let Partial { media_type, manifests, config, layers, blobs, is_schema_one } = partial;
     if is_schema_one {
         return Err(ManifestError::SchemaOne);
@@ -86,6 +91,7 @@ struct Partial {
 lenient_object!(
     Partial,
     "a manifest (a JSON object)",
+    &["mediaType", "manifests", "config", "layers", "blobs", "fsLayers"],
     Partial,
     |map, partial, key| {
         match key {
@@ -129,6 +135,19 @@ mod tests {
     }
 
     #[test]
+    fn what_go_reads_is_read() {
+        let d = Digest::sha256(b"x");
+        let json = format!(r#"{{"Config":{{"Digest":"{d}","SIZE":1}},"LAYERS":[{{"digest":"{d}","URLs":["u"]}}]}}"#);
+        let image = parse(&json).unwrap();
+        assert_eq!((image.config.unwrap().size, image.layers[0].has_urls), (Some(1), true));
+        let index = format!(r#"{{"manifests":[{{"digest":"{d}","platform":{{"OS":"linux","architecture":"?"}}}}]}}"#);
+        let latin_1: Vec<u8> = index.bytes().map(|byte| if byte == b'?' { 0xfc } else { byte }).collect();
+        let platform = parse_manifest(&latin_1).unwrap().manifests.remove(0).platform.unwrap();
+        assert_eq!(platform.to_string(), "linux/\u{fffd}");
+        assert!(parse_manifest(b"{\"layers\":[]\xfc}").is_err());
+    }
+
+    #[test]
     fn what_is_no_manifest_is_malformed() {
         for json in [
             "",
@@ -139,6 +158,9 @@ mod tests {
             "\u{feff}{\"layers\":[]}",
             r#"{"layers":{}}"#,
             r#"{"layers":[{}]}"#,
+            r#"{"layers":[["a/b","a:b",1]]}"#,
+            r#"{"config":["a/b","a:b",1]}"#,
+            r#"[null,[],null,[]]"#,
             r#"{"errors":[]}"#,
         ] {
             assert!(matches!(parse(json), Err(ManifestError::Malformed(_))), "{json}");

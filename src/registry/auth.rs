@@ -15,12 +15,15 @@ use super::Trouble;
 use super::challenge::{Challenge, parse_challenges};
 use super::credentials::{self, Login};
 use crate::config::Credentials;
+use crate::oci::Object;
 use crate::report::Cause;
 
 /// How long a token is good for if its service does not say (distribution's token specification).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 /// Tokens of at most this many scopes are kept; a registry with more repositories has older ones fetched again.
 const TOKENS_KEPT: usize = 4096;
+/// Actions that a challenge may name: distribution's, and Azure's for lists.
+const READING: [&str; 2] = ["pull", "metadata_read"];
 
 /// Knows how to authorize requests to one registry.
 pub struct Authenticator {
@@ -104,6 +107,7 @@ impl Authenticator {
             Some(Challenge::Bearer { realm, service: name, scope: asked }) => {
                 let realm = self.realm(&realm)?;
                 self.set_scheme(Scheme::Bearer { realm: realm.clone(), service: name.clone() });
+                let asked = asked.filter(|asked| only_reads_the_same(asked, scope));
                 let asked = asked.unwrap_or_else(|| scope.to_string());
                 self.token(scope, &asked, &realm, name.as_deref(), sent, service).await.map(Some)
             }
@@ -193,6 +197,15 @@ fn repository_of(scope: &str) -> Option<&str> {
     scope.strip_prefix("repository:")?.rsplit_once(':').map(|(repository, _)| repository)
 }
 
+/// True if a challenge's scope is for what the probe wants to read, and for nothing else. The registry chooses the scope and
+/// is then shown the token: it shall get none for another repository, and none that can write.
+fn only_reads_the_same(asked: &str, wanted: &str) -> bool {
+    let Some(((asked_of, actions), (wanted_of, _))) = asked.rsplit_once(':').zip(wanted.rsplit_once(':')) else {
+        return false;
+    };
+    asked == wanted || (asked_of == wanted_of && actions.split(',').all(|action| READING.contains(&action)))
+}
+
 fn basic_header(username: &str, password: &SecretString) -> Result<HeaderValue, Trouble> {
     sensitive(&format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.expose_secret()))))
 }
@@ -254,15 +267,21 @@ async fn fetch(
     }
     // Nothing of the body is quoted: it may hold a token.
     let rubbish = || Trouble::new(Cause::Protocol, "the token service's answer holds no token");
-    let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| rubbish())?;
-    let token = answer.token.filter(|token| !token.is_empty()).or(answer.access_token).ok_or_else(rubbish)?;
-    let lifetime = match answer.expires_in {
+    let (header, lifetime) = read_token(&body).ok_or_else(rubbish)?;
+    // A fifth of its life early: it must still be good when the request that carries it is looked at.
+    Ok(Token { header, refresh_at: asked_at + lifetime.mul_f64(0.8) })
+}
+
+/// The `Authorization` header that a token service's answer allows, and for how long; `None` if it makes no sense.
+pub(super) fn read_token(body: &[u8]) -> Option<(HeaderValue, Duration)> {
+    let Object(TokenAnswer { token, access_token, expires_in }) = serde_json::from_slice(body).ok()?;
+    let is_said = |token: &String| !token.is_empty();
+    let token = token.filter(is_said).or(access_token.filter(is_said))?;
+    let lifetime = match expires_in {
         Some(seconds) if seconds > 0.0 => Duration::from_secs_f64(seconds.min(86_400.0)),
         _ => DEFAULT_LIFETIME,
     };
-    // A fifth of its life early: it must still be good when the request that carries it is looked at.
-    let header = sensitive(&format!("Bearer {token}")).map_err(|_| rubbish())?;
-    Ok(Token { header, refresh_at: asked_at + lifetime.mul_f64(0.8) })
+    Some((sensitive(&format!("Bearer {token}")).ok()?, lifetime))
 }
 
 #[cfg(test)]
@@ -329,6 +348,33 @@ mod tests {
         assert_eq!(asked[0].0, "https://r.example/token?service=s&scope=repository%3Aa%3Apull");
         assert_eq!(asked[0].1.as_deref(), Some("Basic dTpw"));
         assert_eq!(asked.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_challenge_gets_no_token_for_another_repository_and_none_that_can_write() {
+        let own = "repository:team/app:pull";
+        for (asked, granted) in [
+            (own, own),
+            ("repository:team/app:metadata_read", "repository:team/app:metadata_read"),
+            ("repository:team/app:pull,push", own),
+            ("repository:team/app:*", own),
+            ("repository:team/app:", own),
+            ("repository:team/app", own),
+            ("repository:team/other:pull", own),
+            ("repository:team/app/inner:pull", own),
+            ("repository:team:pull", own),
+            ("repository:team/app:pull repository:team/other:pull", own),
+            ("registry:catalog:*", own),
+            ("", own),
+        ] {
+            let (auth, service) = (authenticator(), service());
+            let challenge = challenge(&format!("Bearer realm=\"/token\",scope=\"{asked}\""));
+            auth.answer(&challenge, own, None, &service).await.unwrap();
+            let url: Url = service.asked.lock().unwrap()[0].0.parse().unwrap();
+            let scopes: Vec<_> =
+                url.query_pairs().filter(|(name, _)| name == "scope").map(|(_, scope)| scope).collect();
+            assert_eq!(scopes, [granted], "{asked}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::credentials::Login;
+use crate::oci::Object;
 
 /// A helper may have to unlock a keychain or ask a cloud.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -87,7 +88,7 @@ pub fn get(name: &str, host: &str) -> Result<Option<Login>, HelperError> {
     if !status.success() {
         return if text.contains(NOT_FOUND) { Ok(None) } else { Err(failed(&format!("failed ({status})"))) };
     }
-    let Answer { username, secret } =
+    let Object(Answer { username, secret }) =
         serde_json::from_str(&text).map_err(|_| failed("did not answer as credential helpers do"))?;
     Ok(Some(if username == IDENTITY_TOKEN {
         Login::IdentityToken(secret)

@@ -9,30 +9,31 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::credential_helper;
 use super::credentials::{CredentialsError, Login, read};
+use crate::oci::Object;
 
 /// The name under which docker keeps Docker Hub's credentials, in its file and with its helpers.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
+/// A member that is `null` is one that is absent, as for docker.
 #[derive(Deserialize)]
 struct DockerConfig {
-    #[serde(default)]
-    auths: BTreeMap<String, Auth>,
-    #[serde(default, rename = "credHelpers")]
-    helpers: BTreeMap<String, String>,
-    #[serde(default, rename = "credsStore")]
-    store: String,
+    auths: Option<BTreeMap<String, Option<Object<Auth>>>>,
+    #[serde(rename = "credHelpers")]
+    helpers: Option<BTreeMap<String, Option<String>>>,
+    #[serde(rename = "credsStore")]
+    store: Option<String>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Auth {
-    auth: SecretString,
-    username: String,
-    password: SecretString,
-    identitytoken: SecretString,
+    auth: Option<SecretString>,
+    username: Option<String>,
+    password: Option<SecretString>,
+    identitytoken: Option<SecretString>,
 }
 
 /// Where docker and podman keep credentials by default, in the order in which they are looked through. `REGISTRY_AUTH_FILE`
@@ -73,41 +74,64 @@ fn places(variable: impl Fn(&str) -> Option<OsString>, user: Option<u32>) -> Vec
 pub fn login(path: &Path, host: &str, repository: Option<&str>) -> Result<Option<Login>, CredentialsError> {
     let invalid = |fault| CredentialsError::Invalid { path: path.display().to_string(), fault };
     let text = read(path)?;
-    // serde would take a list for the members in their order, and run what stands in a helper's place.
-    let config = Some(text.trim_start()).filter(|text| text.starts_with('{'));
-    let mut config: DockerConfig = config
-        .and_then(|text| serde_json::from_str(text).ok())
-        .ok_or_else(|| invalid("is not a docker config.json"))?;
+    let Object(DockerConfig { auths, helpers, store }) =
+        serde_json::from_str(&text).map_err(|_| invalid(fault_of(&text)))?;
     let host = canonical(host);
-    let own = config.helpers.iter().find(|(key, _)| canonical(key) == host).map(|(_, helper)| helper);
-    let helper = own.or_else(|| Some(&config.store).filter(|store| !store.is_empty()));
+    let own = helpers.unwrap_or_default().into_iter().find(|(key, _)| canonical(key) == host);
+    // As for docker, a host's own entry decides also if it is empty: then what stands in the file counts.
+    let helper = own.map_or(store, |(_, helper)| helper).filter(|helper| !helper.is_empty());
     if let Some(helper) = helper {
         let asked = if host == "docker.io" { DOCKER_HUB_KEY } else { &host };
-        let login = credential_helper::get(helper, asked)
+        let login = credential_helper::get(&helper, asked)
             .map_err(|source| CredentialsError::Helper { path: path.display().to_string(), source })?;
         if login.is_some() {
             return Ok(login);
         }
     }
-    let key = config.auths.keys().filter(|key| covers(key, &host, repository)).max_by_key(|key| key.len()).cloned();
-    match key.and_then(|key| config.auths.remove(&key)) {
-        Some(auth) => inline(auth).map_err(invalid),
-        None => Ok(None),
+    let entries = auths.unwrap_or_default().into_iter();
+    match entries.filter(|(key, _)| covers(key, &host, repository)).max_by_key(|(key, _)| key.len()) {
+        Some((_, Some(Object(auth)))) => inline(auth).map_err(invalid),
+        _ => Ok(None),
+    }
+}
+
+/// What is wrong with a file that could not be understood. Nothing of it is quoted: it holds secrets, and they may stand
+/// in any place.
+fn fault_of(text: &str) -> &'static str {
+    let Ok(config) = serde_json::from_str::<Value>(text) else { return "is not JSON" };
+    let Some(config) = config.as_object() else { return "is not a docker config.json, which is a JSON object" };
+    let texts = |members: &Map<String, Value>| members.values().all(|member| member.is_string() || member.is_null());
+    match (config.get("auths"), config.get("credHelpers"), config.get("credsStore")) {
+        (Some(Value::Object(entries)), ..) if !entries.values().all(|entry| entry.is_object() || entry.is_null()) => {
+            "has an entry in \"auths\" that is not a JSON object"
+        }
+        (Some(Value::Array(_) | Value::String(_) | Value::Number(_) | Value::Bool(_)), ..) => {
+            "has \"auths\" that are not a JSON object"
+        }
+        (_, Some(Value::Object(helpers)), _) if !texts(helpers) => {
+            "has an entry in \"credHelpers\" that is not the name of a helper"
+        }
+        (_, Some(Value::Array(_) | Value::String(_) | Value::Number(_) | Value::Bool(_)), _) => {
+            "has \"credHelpers\" that are not a JSON object"
+        }
+        (.., Some(store)) if !store.is_string() && !store.is_null() => {
+            "has a \"credsStore\" that is not the name of a helper"
+        }
+        _ => "has a member that is not a text, or one that stands there twice",
     }
 }
 
 fn inline(auth: Auth) -> Result<Option<Login>, &'static str> {
     use secrecy::ExposeSecret;
+    let is_said = |secret: &SecretString| !secret.expose_secret().is_empty();
     let Auth { auth, username, password, identitytoken } = auth;
-    if !identitytoken.expose_secret().is_empty() {
+    if let Some(identitytoken) = identitytoken.filter(is_said) {
         return Ok(Some(Login::IdentityToken(identitytoken)));
     }
-    if !username.is_empty() {
-        return Ok(Some(Login::Password { username, password }));
+    if let Some(username) = username.filter(|username| !username.is_empty()) {
+        return Ok(Some(Login::Password { username, password: password.unwrap_or_default() }));
     }
-    if auth.expose_secret().is_empty() {
-        return Ok(None);
-    }
+    let Some(auth) = auth.filter(is_said) else { return Ok(None) };
     let decoded = STANDARD.decode(auth.expose_secret().trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let (username, password) = decoded
         .as_deref()
@@ -191,6 +215,42 @@ mod tests {
     fn a_list_names_no_helper() {
         let file = file(r#"[{},{"r.example":"nobody"}]"#);
         assert!(matches!(login(file.path(), "r.example", None), Err(CredentialsError::Invalid { .. })));
+    }
+
+    #[test]
+    fn a_list_is_no_entry_and_what_is_wrong_is_said_without_what_stands_there() {
+        for (text, wanted) in [
+            (
+                r#"{"auths":{"r.example":["","hunter2","hunter2",""]}}"#,
+                "an entry in \"auths\" that is not a JSON object",
+            ),
+            (r#"{"auths":{"other.example":["hunter2"]}}"#, "an entry in \"auths\" that is not a JSON object"),
+            (r#"{"auths":{"r.example":"hunter2"}}"#, "an entry in \"auths\" that is not a JSON object"),
+            (r#"{"auths":["hunter2"]}"#, "\"auths\" that are not a JSON object"),
+            (r#"{"auths":{"r.example":{"password":["hunter2"]}}}"#, "a member that is not a text"),
+            (r#"{"auths":{"r.example":{"auth":"hunter2","auth":"hunter2"}}}"#, "one that stands there twice"),
+            (r#"{"credHelpers":["hunter2"]}"#, "\"credHelpers\" that are not a JSON object"),
+            (r#"{"credHelpers":{"r.example":["hunter2"]}}"#, "is not the name of a helper"),
+            (r#"{"credsStore":["hunter2"]}"#, "is not the name of a helper"),
+            (r#"["hunter2"]"#, "which is a JSON object"),
+            (r#"{"auths":{"r.example":{"auth":"hunter2"}}"#, "is not JSON"),
+        ] {
+            let file = file(text);
+            let error = login(file.path(), "r.example", None).unwrap_err().to_string();
+            assert!(error.contains(wanted) && error.contains(&*file.path().to_string_lossy()), "{text}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_null_is_absent_as_for_docker() {
+        for text in [
+            r#"{"auths":null,"credHelpers":null,"credsStore":null}"#,
+            r#"{"auths":{"r.example":null}}"#,
+            r#"{"auths":{"r.example":{"auth":null,"username":null,"password":null,"identitytoken":null}}}"#,
+        ] {
+            assert!(login(file(text).path(), "r.example", None).unwrap().is_none(), "{text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod body;
 mod budget;
 mod challenge;
 mod client;
+#[cfg(test)]
+mod corpus;
 mod credential_helper;
 mod credentials;
 mod deadline;

@@ -205,7 +205,8 @@ impl fmt::Display for FailureKey {
 /// Something that could not be judged: neither intact nor a failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Unverified {
-    /// Where it lies; `None` for the catalog. Kept as the registry wrote it, legal or not.
+    /// Where it lies; `None` for the catalog. As the registry wrote it, legal or not; of an illegal name the first 300
+    /// characters.
     pub repository: Option<String>,
     /// A digest or tag; for a tag list the repository's name, for the catalog [`Unverified::CATALOG`].
     pub reference: String,

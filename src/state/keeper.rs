@@ -28,7 +28,7 @@ impl Keeper {
         self.store.keep_proofs(Arc::clone(&self.key), proofs);
     }
 
-    /// The same again and again, for as long as something else takes.
+    /// The proofs again and again, for as long as something else takes.
     pub async fn keep_proofs_during<T>(&self, proofs: &Arc<Proofs>, sweep: impl Future<Output = T>) -> T {
         let mut sweep = std::pin::pin!(sweep);
         loop {
@@ -37,5 +37,10 @@ impl Keeper {
                 () = tokio::time::sleep(INTERVAL) => self.keep_proofs(Arc::clone(proofs)),
             }
         }
+    }
+
+    /// Keeps what was found beside the sweeps: of each blob what, or nothing any more.
+    pub async fn keep_beside(&self, changes: Vec<(String, Option<String>)>) {
+        self.store.keep_beside(Arc::clone(&self.key), changes).await;
     }
 }

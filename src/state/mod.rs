@@ -5,7 +5,7 @@ mod known;
 mod log;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use crate::config::{Evidence, Mode, Target};
@@ -187,6 +187,8 @@ pub struct RegistryState {
     known: RwLock<Known>,
     retention: Retention,
     keeper: Option<Keeper>,
+    /// What another process found beside its sweeps, until somebody takes it.
+    beside: Mutex<Vec<String>>,
 }
 
 /// What a changed configuration may change of a registry.
@@ -217,17 +219,19 @@ impl RegistryState {
             known: RwLock::default(),
             retention,
             keeper: None,
+            beside: Mutex::default(),
         }
     }
 
     /// The same, with what another process knew.
     fn kept_by(self, keeper: Keeper, restored: Option<Restored>) -> Self {
         let keeper = Some(keeper);
-        let Some(Restored { kept, proofs_since, proofs }) = restored else { return Self { keeper, ..self } };
+        let Some(Restored { kept, proofs_since, proofs, beside }) = restored else { return Self { keeper, ..self } };
         let mut settings = self.settings();
         settings.proofs =
             Arc::new(settings.proofs.under(&settings.evidence, settings.interval).with_past(proofs_since, proofs));
-        Self { settings: RwLock::new(settings), known: RwLock::new(Known::restored(kept)), keeper, ..self }
+        let known = RwLock::new(Known::restored(kept));
+        Self { settings: RwLock::new(settings), known, keeper, beside: Mutex::new(beside), ..self }
     }
 
     /// Takes up changed settings. A sweep that runs goes on under the old ones.
@@ -296,6 +300,19 @@ impl RegistryState {
         match &self.keeper {
             Some(keeper) => keeper.keep_proofs_during(&self.proofs(), sweep).await,
             None => sweep.await,
+        }
+    }
+
+    /// What another process found beside its sweeps, which no sweep of it took in; once.
+    pub fn take_found_beside(&self) -> Vec<String> {
+        std::mem::take(&mut *self.beside.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps what was found beside the sweeps, of each blob what, or nothing any more, until a sweep takes it in: this
+    /// process may end before that.
+    pub async fn found_beside(&self, changes: Vec<(String, Option<String>)>) {
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| !changes.is_empty()) {
+            keeper.keep_beside(changes).await;
         }
     }
 

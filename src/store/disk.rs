@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::read_only::Copied;
 use super::writer::Job;
-use super::{FILE, Key, Limits, Restored, StoreError, lock, proofs, read, schema, write};
+use super::{FILE, Key, Limits, Restored, StoreError, beside, lock, proofs, read, schema, write};
 
 /// SQLite's default, which `max_page_count` counts in.
 const PAGE: u64 = 4096;
@@ -141,12 +141,15 @@ impl Disk {
             if let Some(kept) = job.kept {
                 write::kept(&transaction, registry, kept)?;
             }
-            let since = proved_until.get(job.key).copied().unwrap_or(SystemTime::UNIX_EPOCH);
-            proofs::write(&transaction, registry, job.proofs, since, now)?;
+            if let Some(proofs) = job.proofs {
+                let since = proved_until.get(job.key).copied().unwrap_or(SystemTime::UNIX_EPOCH);
+                proofs::write(&transaction, registry, proofs, since, now)?;
+            }
+            beside::write(&transaction, registry, job.beside)?;
         }
         write::forget_unseen(&transaction, age, now)?;
         transaction.commit()?;
-        for job in jobs {
+        for job in jobs.iter().filter(|job| job.proofs.is_some()) {
             proved_until.insert(job.key.clone(), now);
         }
         // What is free stays of use if it is not given back.

@@ -66,6 +66,8 @@ pub struct Restored {
     pub proofs_since: SystemTime,
     /// When each blob was.
     pub proofs: Vec<(u64, Proved)>,
+    /// What was found beside the sweeps and no sweep is known to have taken in, in the words of who found it.
+    pub beside: Vec<String>,
 }
 
 /// The report without its lists, which have tables of their own.

@@ -4,6 +4,7 @@
 //! One SQLite file in WAL mode, and one thread that writes it. A sweep is kept in one transaction, which has reached the
 //! disk before anybody is shown what the sweep found; the proofs of a sweep that runs are kept on the way.
 
+mod beside;
 mod disk;
 mod error;
 mod kept;
@@ -113,6 +114,14 @@ impl Store {
     pub fn keep_proofs(&self, key: Arc<Key>, proofs: Arc<Proofs>) {
         if let Some(orders) = self.orders() {
             let _ = orders.try_send(Order::Proofs { key, proofs });
+        }
+    }
+
+    /// Keeps what was found beside the sweeps, in its time: of each blob what, or nothing any more.
+    pub async fn keep_beside(&self, key: Arc<Key>, changes: Vec<(String, Option<String>)>) {
+        if let Some(orders) = self.orders() {
+            // The writer ends after everybody who asks.
+            let _ = timeout(PATIENCE, orders.send(Order::Beside { key, changes })).await;
         }
     }
 

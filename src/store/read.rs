@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::de::DeserializeOwned;
 
 use super::disk::Failed;
-use super::{Kept, Key, Restored, proofs};
+use super::{Kept, Key, Restored, beside, proofs};
 use crate::history::{History, OpenLife};
 use crate::report::{Failure, Report, sort_failures};
 
@@ -44,6 +44,7 @@ pub(super) fn restored(connection: &Connection, key: &Key) -> Result<Option<Rest
         proofs_since: proofs_since
             .map_or_else(SystemTime::now, |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(seconds))),
         proofs: proofs::read(connection, id)?,
+        beside: beside::read(connection, id)?,
     }))
 }
 

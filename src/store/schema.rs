@@ -57,6 +57,12 @@ pub(super) const MIGRATIONS: &[&str] = &[
          PRIMARY KEY (registry, blob)
      ) STRICT, WITHOUT ROWID;
      ALTER TABLE registry ADD COLUMN proofs_since INTEGER;",
+    "CREATE TABLE beside (
+         registry INTEGER NOT NULL REFERENCES registry ON DELETE CASCADE,
+         blob TEXT NOT NULL,
+         found TEXT NOT NULL,
+         PRIMARY KEY (registry, blob)
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// Brings a file to the newest schema, in one transaction.

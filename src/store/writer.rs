@@ -17,20 +17,24 @@ pub(super) enum Order {
     Sweep { key: Arc<Key>, kept: Box<Kept>, proofs: Arc<Proofs>, done: oneshot::Sender<bool> },
     /// What a sweep that runs has proved.
     Proofs { key: Arc<Key>, proofs: Arc<Proofs> },
+    /// What was found beside the sweeps, by blob; `None`: nothing any more.
+    Beside { key: Arc<Key>, changes: Vec<(String, Option<String>)> },
 }
 
 /// The same, for the file.
 pub(super) struct Job<'a> {
     pub key: &'a Key,
     pub kept: Option<&'a Kept>,
-    pub proofs: &'a Proofs,
+    pub proofs: Option<&'a Proofs>,
+    pub beside: &'a [(String, Option<String>)],
 }
 
 impl Order {
     fn job(&self) -> Job<'_> {
         match self {
-            Self::Sweep { key, kept, proofs, .. } => Job { key, kept: Some(kept), proofs },
-            Self::Proofs { key, proofs } => Job { key, kept: None, proofs },
+            Self::Sweep { key, kept, proofs, .. } => Job { key, kept: Some(kept), proofs: Some(proofs), beside: &[] },
+            Self::Proofs { key, proofs } => Job { key, kept: None, proofs: Some(proofs), beside: &[] },
+            Self::Beside { key, changes } => Job { key, kept: None, proofs: None, beside: changes },
         }
     }
 }

@@ -235,17 +235,16 @@ impl Graph {
 /// The children of an index that must exist if only these platforms are wanted (none: all). An attestation follows the
 /// child that it refers to.
 pub fn wanted_children<'a>(manifest: &'a Manifest, platforms: &[Platform]) -> impl Iterator<Item = &'a Descriptor> {
-    let unwanted: HashSet<&Digest> = manifest
-        .manifests
-        .iter()
-        .filter(|child| {
-            let platform = child.platform.as_ref();
-            !platforms.is_empty()
-                && !child.attestation
-                && platform.is_some_and(|platform| !platforms.iter().any(|wanted| wanted.covers(platform)))
-        })
-        .map(|child| &child.digest)
-        .collect();
+    let is_wanted = |child: &Descriptor| {
+        let is_covered = |platform| platforms.iter().any(|wanted| wanted.covers(platform));
+        platforms.is_empty() || child.attestation || child.platform.as_ref().is_none_or(is_covered)
+    };
+    // One child may stand for several platforms: it is unwanted if all of them are.
+    let mut unwanted: HashSet<&Digest> =
+        manifest.manifests.iter().filter(|child| !is_wanted(child)).map(|child| &child.digest).collect();
+    for child in manifest.manifests.iter().filter(|child| is_wanted(child)) {
+        unwanted.remove(&child.digest);
+    }
     manifest
         .manifests
         .iter()
@@ -286,5 +285,33 @@ impl Reach<'_> {
             path.push(next);
         }
         (images, path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::parse_manifest;
+
+    #[test]
+    fn a_child_of_several_platforms_is_wanted_if_one_of_them_is() {
+        let (both, other, attestation) = (Digest::sha256(b"a"), Digest::sha256(b"b"), Digest::sha256(b"c"));
+        let child = |digest: &Digest, platform: &str| {
+            format!(r#"{{"digest":"{digest}","platform":{{"os":"linux","architecture":"{platform}"}}}}"#)
+        };
+        let attests = format!(
+            r#"{{"digest":"{attestation}","annotations":{{"vnd.docker.reference.type":"attestation-manifest","vnd.docker.reference.digest":"{both}"}}}}"#
+        );
+        let children = [child(&both, "arm64"), child(&both, "amd64"), child(&other, "s390x"), attests].join(",");
+        let index = parse_manifest(format!(r#"{{"manifests":[{children}]}}"#).as_bytes()).unwrap();
+        let wanted = |platforms: &[&str]| {
+            let platforms: Vec<Platform> = platforms.iter().map(|platform| platform.parse().unwrap()).collect();
+            wanted_children(&index, &platforms).map(|child| child.digest.clone()).collect::<HashSet<_>>()
+        };
+        let needed = HashSet::from([both, attestation]);
+        assert_eq!(wanted(&["linux/amd64"]), needed);
+        assert_eq!(wanted(&["linux/arm64"]), needed);
+        assert_eq!(wanted(&["linux/s390x"]), HashSet::from([other]));
+        assert_eq!(wanted(&[]).len(), 3);
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! A sweep meets every blob, but would be held up for hours by hashing them within a budget. So it names those that are due
 //! and goes on; they are hashed one after the other, also while no sweep runs. What was confirmed to be bad the next sweep
-//! takes in as if it had seen it itself: it knows the images, reads their tags again, and holds it against the rest.
+//! takes in as if it had seen it itself: it knows the images, reads their tags again, and holds it against the rest. Until
+//! then it can be kept elsewhere, and is given back to a later process.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -48,6 +50,22 @@ pub struct Bad {
     since: Instant,
     at: Instant,
     asked_for: Instant,
+}
+
+/// What a later process has to know of a blob that was hashed: a name for the blob, and what was found against it, in a form
+/// that [`Hashing::restore`] reads; `None`: nothing any more.
+pub type Change = (String, Option<String>);
+
+/// What is kept of a [`Bad`] one.
+#[derive(Serialize, Deserialize)]
+struct KeptBad {
+    repository: Repository,
+    digest: Digest,
+    suspicion: Suspicion,
+    detail: String,
+    answers: u32,
+    /// When it was found, as Unix time in seconds.
+    found_at: u64,
 }
 
 /// The blobs of one registry that are hashed beside its sweeps.
@@ -108,9 +126,42 @@ impl Hashing {
         }
     }
 
+    /// Takes in what an earlier process found, unless the blob was found whole since.
+    pub fn restore(&self, found: &[String], proofs: &Proofs) {
+        let now = Instant::now();
+        for KeptBad { repository, digest, suspicion, detail, answers, found_at } in
+            found.iter().filter_map(|text| serde_json::from_str(text).ok())
+        {
+            let found_at = SystemTime::UNIX_EPOCH + Duration::from_secs(found_at);
+            if proofs.hashed_at(&repository, &digest).is_none_or(|whole_at| whole_at < found_at) {
+                let bad = Bad { suspicion, detail, answers, since: now, at: now, asked_for: now };
+                self.lock().bad.insert((repository, digest), bad);
+            }
+        }
+    }
+
+    /// Forgets what was found against blobs that nothing has asked for since then: who needs them again would be told of
+    /// bytes that may be others by now.
+    pub fn forget_unasked(&self, since: Instant) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.lock().bad.retain(|key, bad| {
+            let is_needed = bad.asked_for >= since;
+            changes.extend((!is_needed).then(|| (name_of(key), None)));
+            is_needed
+        });
+        changes
+    }
+
     /// Hashes a blob, asks again if something speaks against it, and notes what became of it. `within` is how long that may
-    /// take.
-    pub async fn hash<R: Registry>(&self, due: &Due, registry: &R, wanted: Confirm, proofs: &Proofs, within: Duration) {
+    /// take. Gives what is to be kept of that.
+    pub async fn hash<R: Registry>(
+        &self,
+        due: &Due,
+        registry: &R,
+        wanted: Confirm,
+        proofs: &Proofs,
+        within: Duration,
+    ) -> Vec<Change> {
         let Due { repository, digest, size } = due;
         let inquiry = Inquiry::Blob { digest: digest.clone(), size: *size, evidence: Evidence::Content };
         let asking = async {
@@ -127,15 +178,19 @@ impl Hashing {
         match tokio::time::timeout(within, asking).await {
             Ok((Verdict::Sound(_), _)) => {
                 proofs.hashed(repository, digest, SystemTime::now());
-                self.lock().bad.remove(&key);
+                let was_bad = self.lock().bad.remove(&key).is_some();
+                return if was_bad { vec![(name_of(&key), None)] } else { Vec::new() };
             }
-            Ok((Verdict::Suspect { suspicion, detail }, answers)) => self.note_bad(key, suspicion, detail, answers),
+            Ok((Verdict::Suspect { suspicion, detail }, answers)) => {
+                return self.note_bad(key, suspicion, detail, answers);
+            }
             // What the registry does not serve at all is the sweep's to tell, and so is an outage.
             Ok((Verdict::Unjudged { cause, detail }, _)) => {
                 tracing::debug!(%repository, %digest, cause = cause.as_str(), detail, "could not be hashed");
             }
             Err(_) => tracing::warn!(%repository, %digest, "hashing it takes longer than evidence.content"),
         }
+        Vec::new()
     }
 
     /// A blob is not waiting any more, whatever became of it: a sweep may name it again.
@@ -143,29 +198,41 @@ impl Hashing {
         self.lock().is_waiting.remove(&(due.repository.clone(), due.digest.clone()));
     }
 
-    fn note_bad(&self, key: (Repository, Digest), suspicion: Suspicion, detail: String, answers: u32) {
+    fn note_bad(&self, key: (Repository, Digest), suspicion: Suspicion, detail: String, answers: u32) -> Vec<Change> {
         let is_seen_by_content = matches!(
             suspicion,
             Suspicion::Digest | Suspicion::DigestUnsigned | Suspicion::Cut | Suspicion::Size | Suspicion::SizeUnsigned
         );
         if !is_seen_by_content {
-            return;
+            return Vec::new();
         }
+        let mut changes = Vec::new();
         let mut state = self.lock();
         if state.bad.len() >= REMEMBERED
             && !state.bad.contains_key(&key)
             && let Some(oldest) = state.bad.iter().min_by_key(|(_, bad)| bad.asked_for).map(|(key, _)| key.clone())
         {
             state.bad.remove(&oldest);
+            changes.push((name_of(&oldest), None));
         }
+        let found_at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let (repository, digest) = key.clone();
+        let kept = KeptBad { repository, digest, suspicion, detail: detail.clone(), answers, found_at };
+        // Names, numbers and texts can always be written.
+        changes.extend(serde_json::to_string(&kept).ok().map(|text| (name_of(&key), Some(text))));
         let now = Instant::now();
         let since = state.bad.get(&key).map_or(now, |bad| bad.since);
         state.bad.insert(key, Bad { suspicion, detail, answers, since, at: now, asked_for: now });
+        changes
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn name_of((repository, digest): &(Repository, Digest)) -> String {
+    format!("{repository}@{digest}")
 }
 
 #[cfg(test)]
@@ -223,5 +290,35 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(is_named());
         assert!(hashing.bad(&due(1).repository, &due(1).digest).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_found_is_known_to_a_later_process_unless_it_was_found_whole_since() {
+        let proofs = Proofs::recurring(&no_evidence(), Duration::ZERO, SystemTime::now());
+        let (before, due) = (Hashing::default(), due(1));
+        let key = (due.repository.clone(), due.digest.clone());
+        let changes = before.note_bad(key.clone(), Suspicion::Digest, "the bytes".to_string(), 4);
+        let [(name, Some(found))] = &changes[..] else { panic!("{changes:?}") };
+        let after = Hashing::default();
+        after.restore(&[found.clone(), "rubbish".to_string()], &proofs);
+        let bad = after.bad(&due.repository, &due.digest).unwrap();
+        assert_eq!((bad.suspicion, bad.detail.as_str(), bad.answers), (Suspicion::Digest, "the bytes", 4));
+
+        tokio::time::advance(Duration::from_secs(9)).await;
+        let since = Instant::now();
+        assert!(after.bad(&due.repository, &due.digest).is_some());
+        assert_eq!(after.forget_unasked(since), [], "it was asked for");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(after.forget_unasked(Instant::now()), [(name.clone(), None)]);
+        assert!(after.bad(&due.repository, &due.digest).is_none());
+
+        proofs.hashed(&due.repository, &due.digest, SystemTime::now() + Duration::from_secs(1));
+        after.restore(std::slice::from_ref(found), &proofs);
+        assert!(after.bad(&due.repository, &due.digest).is_none());
+    }
+
+    fn no_evidence() -> crate::config::Evidence {
+        let byte = crate::config::ByteEvidence::Off;
+        crate::config::Evidence { byte, content: Some(Duration::from_secs(60)), content_budget: None }
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 pub use findings::{Suspected, Tally, Walked};
 pub use graph::wanted_children;
-pub use hashing::{Due, Hashing};
+pub use hashing::{Change, Due, Hashing};
 pub use inquiry::Inquiry;
 pub use observer::{Observation, Observer};
 
@@ -177,7 +177,7 @@ impl<R: Registry> Walk<R> {
         (references, end)
     }
 
-    /// The tags that are listed and wanted. A name that no tag can have is reported as a list that makes no sense.
+    /// The tags that are listed and wanted. Names that no tag can have are reported as a list that makes no sense.
     async fn listed_tags(&self) -> (BTreeSet<Tag>, ListEnd) {
         let list = List::Tags(self.repository.clone());
         let mut listing = self.registry.list(&list).await;
@@ -186,16 +186,23 @@ impl<R: Registry> Walk<R> {
             tokio::time::sleep(self.scope.confirm.delay).await;
             listing = self.registry.list(&list).await;
         }
-        let mut illegal = None;
+        let mut illegal = BTreeSet::new();
         let mut tags = BTreeSet::new();
         for name in listing.names.iter().filter(|name| self.scope.tags.admits(name)) {
             match name.parse() {
                 Ok(tag) => drop(tags.insert(tag)),
-                Err(error) => illegal = Some(Trouble::new(Cause::Protocol, format!("the tag list holds {error}"))),
+                Err(_) => drop(illegal.insert(name.as_str())),
             }
         }
-        match illegal {
-            Some(trouble) if listing.end == ListEnd::Complete => (tags, ListEnd::Incomplete(trouble)),
+        let first = illegal.first().and_then(|name| name.parse::<Tag>().err());
+        match first {
+            Some(error) if listing.end == ListEnd::Complete => {
+                let detail = match illegal.len() {
+                    1 => format!("it holds {error}"),
+                    count => format!("it holds {count} names that no tag may have; {error}"),
+                };
+                (tags, ListEnd::Incomplete(Trouble::new(Cause::Protocol, detail)))
+            }
             _ => (tags, listing.end),
         }
     }

@@ -10,7 +10,8 @@ fn tests_in(folder: &Path, found: &mut BTreeSet<String>) {
         if path.is_dir() {
             tests_in(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let module = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let named = if path.ends_with("mod.rs") { folder } else { &path };
+            let module = named.file_stem().unwrap().to_string_lossy().into_owned();
             let text = std::fs::read_to_string(&path).unwrap();
             let is_test = |name: &&str| !name.is_empty();
             for name in text.split("fn ").skip(1).map(|rest| rest.split('(').next().unwrap_or_default()).filter(is_test)

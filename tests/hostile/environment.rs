@@ -78,7 +78,8 @@ async fn serve(
 fn sweep_with(folder: &Path, url: &str, docker_config: &str) -> Probe {
     std::fs::write(folder.join("config.json"), docker_config).unwrap();
     let config = folder.join("config.yml");
-    std::fs::write(&config, format!("registries:\n- {{name: r, url: '{url}', docker_config: config.json}}\n")).unwrap();
+    let registry = format!("{{name: r, url: '{url}', docker_config: config.json, limits: {{retries: 1}}}}");
+    std::fs::write(&config, format!("registries: [{registry}]")).unwrap();
     probe(["sweep", &format!("--config.file={}", config.display()), "--output=json"])
 }
 
@@ -148,6 +149,26 @@ async fn an_identity_token_is_shown_to_the_token_service_alone() {
 fn without_the_host(request: &str) -> Option<String> {
     let request = request.replacen(" http://registry.invalid/", " /", 1);
     Some(request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1))
+}
+
+#[tokio::test]
+async fn the_proxy_of_the_configuration_is_asked_for_everything_and_the_environment_s_for_nothing() {
+    let registry = registry_with(&app()).await;
+    let proxy = Front::start(registry.address(), without_the_host).await;
+    let of_the_environment = Front::start(registry.address(), without_the_host).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yml");
+    let entry = format!("{{url: 'http://registry.invalid', proxy_url: 'http://probe:hunter2@{}'}}", proxy.address);
+    std::fs::write(&config, format!("registries: [{entry}]")).unwrap();
+    let sweep = probe(["sweep", &format!("--config.file={}", config.display()), "--output=json"]);
+    let elsewhere = format!("http://{}", of_the_environment.address);
+    let outcome = sweep.env("http_proxy", &elsewhere).env("NO_PROXY", "registry.invalid").run().await;
+    assert_intact(&outcome, "proxy_url");
+    let heard = proxy.heard();
+    assert!(heard.iter().all(|request| request.contains(" http://registry.invalid/v2/")), "{heard:?}");
+    let password = "proxy-authorization: Basic cHJvYmU6aHVudGVyMg==";
+    assert!(heard.iter().all(|request| request.to_lowercase().contains(&password.to_lowercase())), "{heard:?}");
+    assert_eq!(of_the_environment.heard().len(), 0);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use registry_integrity_probe::config::ByteEvidence;
 use registry_integrity_probe::demo::fault::{
     answers, answers_range, at, claims_digest, claims_length, cuts_body_after, endless_body, hides_total,
@@ -120,13 +121,14 @@ async fn a_stale_answer_to_head_of_a_tag_is_not_believed_over_get() {
 
 #[tokio::test]
 async fn bodies_that_do_not_end_or_hardly_come_are_bounded_and_no_failure() {
-    let image = app();
-    for (name, effect, cause) in [
+    let cases = [
         ("endless", endless_body(), Some(Cause::Protocol)),
         ("slow", slow_body(Duration::from_secs(1)), Some(Cause::Timeout)),
         ("stalled", stalls_body_after(10), Some(Cause::Timeout)),
-    ] {
-        let registry = registry_with(&image).await;
+    ];
+    // They mostly wait.
+    join_all(cases.map(|(name, effect, cause)| async move {
+        let registry = registry_with(&app()).await;
         registry.fault(at(Endpoint::Manifest).in_repository("app").get_only(), effect);
         let report =
             Sweeping::of(&registry).with(|target| target.request_timeout = Duration::from_millis(400)).sweep().await;
@@ -134,7 +136,8 @@ async fn bodies_that_do_not_end_or_hardly_come_are_bounded_and_no_failure() {
         assert_eq!(causes(&report), Vec::from_iter(cause), "{name}: {:#?}", report.unverified);
         assert!(report.received_bytes < 30_000_000, "{name}: {}", report.received_bytes);
         assert!(report.duration_seconds < 8.0, "{name}: {}", report.duration_seconds);
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
-//! `evidence.content` in `serve`: blobs are hashed beside the sweeps, and no sweep waits for that.
+//! `evidence` in `serve`: last bytes are read in turn, and blobs are hashed beside the sweeps, which do not wait for that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry_integrity_probe::config::{Config, Confirm, Spread, Target};
-use registry_integrity_probe::demo::{Headers, Registry};
+use registry_integrity_probe::config::{ByteEvidence, Config, Confirm, Spread, Target};
+use registry_integrity_probe::demo::{Endpoint, Headers, Image, LoggedRequest, Registry};
 use registry_integrity_probe::report::Reason;
 use registry_integrity_probe::schedule::Schedule;
 use registry_integrity_probe::state::State;
@@ -55,4 +56,82 @@ async fn a_budget_that_lasts_for_hours_holds_up_no_sweep() {
     let _schedule = Schedule::start(Arc::clone(&state), &config, SweepThread::start().unwrap()).unwrap();
     poll_until(Duration::from_secs(30), async || (state.registries()[0].known().sweeps[0] >= 4).then_some(())).await;
     assert_eq!(reasons(&state.registries()[0].known().report.unwrap()), []);
+}
+
+/// Thirty blobs, of which each is asked for in every sweep.
+async fn thirty_blobs() -> Registry {
+    let registry = Registry::start().await.unwrap();
+    for n in 0..10 {
+        registry.push(&format!("r{n}:1"), &Image::manifest().named(&format!("{n}")));
+    }
+    registry
+}
+
+/// The requests for each blob, in their order, once the service has run for a while.
+async fn asked_of_blobs(registry: &Registry, target: Target, time: Duration) -> BTreeMap<String, Vec<LoggedRequest>> {
+    let config = Config { registries: vec![target] };
+    let state = Arc::new(State::new(&config.registries));
+    let schedule = Schedule::start(Arc::clone(&state), &config, SweepThread::start().unwrap()).unwrap();
+    tokio::time::sleep(time).await;
+    drop(schedule);
+    assert_eq!(reasons(&state.registries()[0].known().report.unwrap()), []);
+    let mut asked: BTreeMap<String, Vec<LoggedRequest>> = BTreeMap::new();
+    for request in registry.requests().into_iter().filter(|request| request.endpoint == Endpoint::Blob) {
+        asked.entry(request.path.clone()).or_default().push(request);
+    }
+    assert_eq!(asked.len(), 30);
+    asked
+}
+
+/// The longest time without a request of a kind, of any blob.
+fn longest_gap(asked: &BTreeMap<String, Vec<LoggedRequest>>, is_it: impl Fn(&LoggedRequest) -> bool) -> Duration {
+    let gap = |requests: &Vec<LoggedRequest>| {
+        let times: Vec<_> = requests.iter().filter(|request| is_it(request)).map(|request| request.at).collect();
+        assert!(times.len() >= 3, "{} times", times.len());
+        times.windows(2).map(|pair| pair[1] - pair[0]).max()
+    };
+    asked.values().filter_map(gap).max().unwrap()
+}
+
+/// Both mostly wait.
+#[tokio::test]
+async fn every_proof_comes_within_its_period_and_the_budget_holds() {
+    tokio::join!(last_bytes_come_in_time_and_heads_in_between(), contents_come_in_time_and_within_the_budget());
+}
+
+async fn last_bytes_come_in_time_and_heads_in_between() {
+    let registry = thirty_blobs().await;
+    let mut target = config(&registry, None).registries.remove(0);
+    target.evidence.content = None;
+    target.evidence.byte = ByteEvidence::Within(Duration::from_secs(3));
+    let asked = asked_of_blobs(&registry, target, Duration::from_secs(9)).await;
+    let is_byte = |request: &LoggedRequest| request.method == "GET" && request.range.is_some();
+    let gap = longest_gap(&asked, is_byte);
+    assert!(gap < Duration::from_secs(5), "{gap:?} of 3 s, give or take a sweep and a busy machine");
+    let all: Vec<&LoggedRequest> = asked.values().flatten().collect();
+    let heads = all.iter().filter(|request| request.method == "HEAD").count();
+    let bytes = all.iter().filter(|request| is_byte(request)).count();
+    assert_eq!(heads + bytes, all.len(), "nothing else was asked");
+    assert!(heads > 2 * bytes, "{heads} HEADs, {bytes} last bytes");
+    // After the first sweep, in which all were due, not all at once again: a tenth of a second holds few of them.
+    let first = all.iter().map(|request| request.at).min().unwrap() + Duration::from_secs(1);
+    let later: Vec<_> = all.iter().filter(|request| is_byte(request) && request.at > first).map(|it| it.at).collect();
+    let at_once = |&from| later.iter().filter(|&&at| at >= from && at < from + Duration::from_millis(100)).count();
+    let densest = later.iter().map(at_once).max().unwrap();
+    assert!(densest <= 20, "{densest} of thirty came in one sweep");
+}
+
+async fn contents_come_in_time_and_within_the_budget() {
+    let registry = thirty_blobs().await;
+    let mut target = config(&registry, Some(20_000)).registries.remove(0);
+    target.evidence.content = Some(Duration::from_secs(3));
+    target.evidence.byte = ByteEvidence::Off;
+    let time = Duration::from_secs(9);
+    let asked = asked_of_blobs(&registry, target, time).await;
+    let is_whole = |request: &LoggedRequest| request.method == "GET" && request.range.is_none();
+    let gap = longest_gap(&asked, is_whole);
+    assert!(gap < Duration::from_secs(5), "{gap:?} of 3 s, give or take a sweep and a busy machine");
+    // Two layers of 512 bytes and a config of less: no more than the budget, and a second of it at once.
+    let hashed = asked.values().flatten().filter(|request| is_whole(request)).count() as u64;
+    assert!(hashed * 512 < 20_000 * (time.as_secs() + 1), "{hashed} blobs");
 }

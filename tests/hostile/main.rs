@@ -16,12 +16,15 @@ mod gentle;
 mod hashing;
 mod limits;
 mod memory;
+mod names;
 mod oracle;
 mod panics;
+mod positions;
 mod proxies_in_front;
 mod pull_through;
 mod random_faults;
 mod redirects;
+mod scopes;
 mod secrets;
 
 use registry_integrity_probe::demo::{Image, Registry};

@@ -1,5 +1,6 @@
 //! Redirects: blobs often lie elsewhere, and elsewhere must not learn who we are.
 
+use futures_util::future::join_all;
 use registry_integrity_probe::config::{ByteEvidence, Credentials, Secret, Target};
 use registry_integrity_probe::demo::fault::{answers, at, everything, redirects_to};
 use registry_integrity_probe::demo::{Auth, Endpoint, Registry, TokenService};
@@ -93,15 +94,31 @@ async fn loops_end_after_five_hops() {
 }
 
 #[tokio::test]
+async fn five_hops_are_followed_and_a_sixth_is_not() {
+    let mut hosts = vec![storage().await];
+    for _ in 0..6 {
+        let before = storage().await;
+        before.fault(at(Endpoint::Blob), redirects_to(hosts.last().unwrap().url()));
+        hosts.push(before);
+    }
+    let [.., after_five, after_six] = &hosts[..] else { panic!("too few hosts") };
+    let report = Sweeping::of(after_five).sweep().await;
+    assert_eq!((report.outcome, report.images.intact), (Outcome::Complete, 2), "{:#?}", report.unverified);
+    assert_eq!(causes(&Sweeping::of(after_six).sweep().await), [Cause::Protocol; 6]);
+}
+
+#[tokio::test]
 async fn redirects_that_lead_nowhere_are_protocol() {
-    for location in ["", "http://", "ftp://elsewhere/", "file:///etc/passwd", "http://[/"] {
+    let locations = ["", "http://", "ftp://elsewhere/", "file:///etc/passwd", "http://[/"];
+    join_all(locations.map(|location| async move {
         let registry = registry_with(&app()).await;
         registry.fault(at(Endpoint::Blob), answers(307).header("Location", location).without_header("Content-Type"));
         let report = Sweeping::of(&registry).sweep().await;
         assert_eq!(reasons(&report), [], "{location}");
         assert!(causes(&report).iter().all(|&cause| cause == Cause::Protocol), "{location} {:?}", report.unverified);
         assert_eq!(report.images.unverified, 2);
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use registry_integrity_probe::demo::fault::{
     answers, at, cuts_body_after, drops_connection, everything, on, redirects_signed, stalls_body_after,
 };
@@ -10,6 +11,7 @@ use registry_integrity_probe::demo::{Auth, Endpoint, Image, Registry, TokenServi
 
 use crate::support::poll_until;
 use crate::support::probe::probe;
+use crate::support::raw_http::ask;
 
 /// Parts of every secret in play. `cHJvYmU6c2VjcmV0` is the beginning of `probe:secret…` in base64.
 const SECRETS: [&str; 6] =
@@ -29,7 +31,7 @@ async fn write_config(directory: &Path, registry: &Registry) -> std::path::PathB
     std::fs::write(directory.join("bearer"), "secret-bearer").unwrap();
     let url = registry.url();
     let config = format!(
-        "global: {{interval: 1s, request_timeout: 500ms}}\n\
+        "global: {{interval: 1s, request_timeout: 500ms, limits: {{retries: 1}}}}\n\
          registries:\n\
          - {{name: by-password, url: '{url}', basic_auth: {{username: probe, password_file: password}}, \
               confirm: {{attempts: 1, delay: 10ms}}, evidence: {{byte: 0s}}}}\n\
@@ -72,16 +74,45 @@ async fn no_secret_is_shown_by_logs_reports_metrics_or_pages() {
     assert!(registry.requests().iter().any(|request| request.authorization.is_some()), "no credential was in play");
     assert!(storage.requests().iter().any(|request| request.query.contains("secret-signature")));
 
+    let image = &format!("{}/app:0", registry.address());
+    join_all(["text", "json", "junit", "github"].map(|output| async move {
+        let flags = ["verify", image, "--username=probe", "--password-stdin", "--plain-http", "--log.level=trace"];
+        let run = probe(flags.into_iter().chain(["--output", output])).stdin("secret-password").run().await;
+        assert_ne!(run.code, Some(2), "{}", run.stderr);
+        assert_silent("the standard output of verify", &run.stdout);
+        assert_silent("the log of verify", &run.stderr);
+    }))
+    .await;
+
     let serving = probe(["serve", &config, "--log.level=trace", "--log.format=json"]).serve().await;
     poll_until(Duration::from_secs(50), async || {
         serving.get("/api/v1/findings").await.contains("\"reason\":\"unreadable\"").then_some(())
     })
     .await;
-    for path in ["/", "/metrics", "/api/v1/registries", "/api/v1/findings"] {
+    for path in [
+        "/",
+        "/search?registry=by-password",
+        "/image?registry=by-password&image=app:0",
+        "/metrics",
+        "/api/v1/registries",
+        "/api/v1/findings",
+        "/api/v1/images?registry=by-password&reference=app:0",
+        "/api/v1/sweeps?registry=by-password",
+    ] {
         let body = serving.get(path).await;
         assert!(body.contains("by-password"), "{path}");
         assert_silent(path, &body);
     }
+    for path in
+        ["/api/v1/openapi.json", "/api/v1/images", "/image?registry=none&image=a:b", "/search?page=x", "/nothing"]
+    {
+        let body = serving.get(path).await;
+        assert!(!body.is_empty(), "{path}");
+        assert_silent(path, &body);
+    }
+    let events = ask(serving.address(), "GET", "/events").patience(Duration::from_millis(1500)).send().await.text();
+    assert!(events.contains("data:"), "{events}");
+    assert_silent("/events", &events);
     let ended = serving.terminate().await;
     assert_silent("the log", &ended.stderr);
 }

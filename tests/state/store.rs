@@ -288,5 +288,5 @@ async fn a_file_of_an_older_schema_becomes_one_of_the_newest() {
         file.query_row("SELECT count(*) FROM proof", [], |row| row.get::<_, i64>(0)).unwrap(),
         file.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(),
     );
-    assert_eq!((proofs, version), (1, 2));
+    assert_eq!((proofs, version), (1, 3));
 }

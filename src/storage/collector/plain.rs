@@ -7,11 +7,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::manifest::{LIST, OCI_IMAGE, OCI_INDEX, SCHEMA_TWO};
+use crate::oci::Object;
 
 /// True if Go decodes these bytes into all of distribution's types, and the references are the puller's: config and
 /// layers of an image, or manifests of an index. False says nothing.
 pub fn is_plain(bytes: &[u8]) -> bool {
-    let Ok(manifest) = serde_json::from_slice::<Plain<'_>>(bytes) else { return false };
+    let Ok(Object(manifest)) = serde_json::from_slice::<Object<Plain<'_>>>(bytes) else { return false };
     let is_image = manifest.manifests.is_none();
     let is_index = !is_image && manifest.config.is_none() && manifest.layers.is_none();
     manifest.schema_version == 2
@@ -29,13 +30,13 @@ struct Plain<'a> {
     schema_version: i64,
     #[serde(borrow)]
     media_type: Option<Cow<'a, str>>,
-    config: Option<Descriptor>,
-    layers: Option<Vec<Descriptor>>,
-    manifests: Option<Vec<Descriptor>>,
+    config: Option<Object<Descriptor>>,
+    layers: Option<Vec<Object<Descriptor>>>,
+    manifests: Option<Vec<Object<Descriptor>>>,
     #[serde(rename = "annotations")]
     _annotations: Option<TextByName>,
     #[serde(rename = "subject")]
-    _subject: Option<Descriptor>,
+    _subject: Option<Object<Descriptor>>,
     #[serde(rename = "artifactType")]
     _artifact_type: Option<Text>,
 }
@@ -54,7 +55,7 @@ struct Descriptor {
     #[serde(rename = "annotations")]
     _annotations: Option<TextByName>,
     #[serde(rename = "platform")]
-    _platform: Option<Platform>,
+    _platform: Option<Object<Platform>>,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +131,10 @@ mod tests {
             index.replace("index.v1", "image.v1"),
             index.replace("\"os\":\"linux\"", "\"os\":1"),
             index.replace("\"manifests\"", "\"annotations\":{\"a\":1},\"manifests\""),
+            // By position, which Go does not read.
+            image.replace(&descriptor, r#"["a/b","sha256:00",1,null,null,null]"#),
+            image.replace(r#"{"os":"linux"}"#, r#"["linux",null,null,null,null]"#),
+            format!(r#"[2,"{OCI_IMAGE}",{descriptor},[],null,null,null,null]"#),
             String::new(),
         ] {
             assert!(!is_plain(odd.as_bytes()), "{odd}");
