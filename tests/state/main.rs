@@ -5,6 +5,7 @@ mod support;
 
 mod kill;
 mod one_shot;
+mod proofs;
 mod restart;
 mod store;
 mod trouble;
