@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -26,6 +27,8 @@ const PACED_AT_MOST: f64 = 0.9;
 /// The sweeps of every configured registry. Dropping it ends them, wherever they are.
 pub struct Schedule {
     state: Arc<State>,
+    /// Where the sweeps run, whoever applies a configuration.
+    runtime: Handle,
     loops: Mutex<BTreeMap<String, Loop>>,
 }
 
@@ -67,8 +70,12 @@ impl Schedule {
     /// # Errors
     ///
     /// [`ClientError`] if a registry's client cannot be set up.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime.
     pub fn start(state: Arc<State>, config: &Config) -> Result<Self, ClientError> {
-        let schedule = Self { state, loops: Mutex::default() };
+        let schedule = Self { state, runtime: Handle::current(), loops: Mutex::default() };
         schedule.apply(config)?;
         Ok(schedule)
     }
@@ -79,6 +86,7 @@ impl Schedule {
     ///
     /// [`ClientError`] if a registry's client cannot be set up; then nothing has changed.
     pub fn apply(&self, config: &Config) -> Result<(), ClientError> {
+        let _context = self.runtime.enter();
         for target in &config.registries {
             HttpRegistry::new(target, Arc::default())?;
         }

@@ -4,11 +4,15 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use registry_integrity_probe::config::{Config, Spread, Target};
 use registry_integrity_probe::demo::fault::{answers, at, everything, hangs};
 use registry_integrity_probe::demo::{Endpoint, Image, Registry};
 use registry_integrity_probe::oci::Digest;
+use registry_integrity_probe::schedule::Schedule;
+use registry_integrity_probe::state::State;
 use serde_json::Value;
 use support::poll_until;
 use support::probe::{RunningProbe, probe};
@@ -182,6 +186,30 @@ async fn a_changed_configuration_is_taken_up_and_a_wrong_one_is_not() {
     write_config(folder.path(), &[("new", &two.url())]);
     assert_eq!(ask(service.address(), "POST", "/-/reload").send().await.status, Some(200));
     assert_eq!(sample(&service, MISSING_CHILD).await, None);
+}
+
+/// Whoever brings a configuration may run elsewhere, as the web does; its sweeps run where the first ones do.
+#[tokio::test]
+async fn sweeps_outlive_the_runtime_that_brought_their_configuration() {
+    let registry = Registry::start().await.unwrap();
+    registry.push("app:1", &index("app"));
+    let target = Target {
+        name: "late".to_string(),
+        interval: Duration::from_millis(200),
+        spread: Spread::Over(Duration::ZERO),
+        ..Target::with_defaults(registry.url().parse().unwrap())
+    };
+    let state = Arc::new(State::default());
+    let schedule = Arc::new(Schedule::start(Arc::clone(&state), &Config { registries: Vec::new() }).unwrap());
+    let applied = Arc::clone(&schedule);
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async { applied.apply(&Config { registries: vec![target] }).unwrap() });
+    });
+    poll_until(BOUND, async || elsewhere.is_finished().then_some(())).await;
+    let known = state.registry("late").unwrap();
+    poll_until(BOUND, async || (known.known().sweeps.iter().sum::<u64>() >= 2).then_some(())).await;
+    drop(schedule);
 }
 
 #[tokio::test]

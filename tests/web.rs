@@ -117,6 +117,27 @@ async fn metrics_and_health() {
     assert_eq!(service.ask("HEAD", "/metrics", "").await.body, "");
 }
 
+/// What sweeps do to the runtime that they share: this one has a single thread, which waits for the clients instead of working.
+#[tokio::test]
+async fn nobody_waits_for_a_runtime_that_is_busy() {
+    let service = Service::start(web_of(state_of(vec![intact("a")]))).await;
+    assert_eq!(service.get("/-/healthy").await.status, 200);
+    let address = service.addresses[0];
+    let ask = move |path: &str| {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(A_WHILE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: probe\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    let clients = std::thread::spawn(move || ["/-/healthy", "/metrics", "/", "/api/v1/findings"].map(ask));
+    for answer in clients.join().unwrap() {
+        let answer = answer.expect("an answer in time");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn unknown_paths_and_wrong_methods() {
     let service = Service::start(web_of(State::default())).await;

@@ -17,6 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
@@ -76,6 +77,9 @@ pub async fn serve(listeners: Vec<TcpListener>, app: Router, limits: Limits, shu
 }
 
 /// The same behind a guard, and over TLS, with HTTP/2 for who wants it, if its configuration says so.
+///
+/// It runs on a thread of its own: a sweep keeps every worker of the runtime busy, and whoever asks would wait for their turn
+/// among its tasks.
 pub async fn serve_guarded(
     listeners: Vec<TcpListener>,
     app: Router,
@@ -95,11 +99,42 @@ pub async fn serve_guarded(
         slots: Arc::new(Semaphore::new(limits.connections)),
         tasks: TaskTracker::new(),
     };
-    for listener in listeners {
-        server.tasks.spawn(server.clone().accept(listener));
+    let moved = Apart::new().and_then(|apart| Ok((apart.take(listeners)?, apart)));
+    match moved {
+        Ok((listeners, apart)) => apart.run(server.run(listeners)).await,
+        Err(error) => tracing::error!(%error, "nothing can be served"),
     }
-    server.tasks.close();
-    server.tasks.wait().await;
+}
+
+/// A runtime of one thread, which ends when nobody waits for it any more.
+struct Apart(Option<Runtime>);
+
+impl Apart {
+    fn new() -> io::Result<Self> {
+        Builder::new_multi_thread().worker_threads(1).thread_name("web").enable_all().build().map(Some).map(Self)
+    }
+
+    /// Listeners belong to the runtime that wakes them.
+    fn take(&self, listeners: Vec<TcpListener>) -> io::Result<Vec<TcpListener>> {
+        let _context = self.0.as_ref().map(Runtime::enter);
+        listeners.into_iter().map(|listener| TcpListener::from_std(listener.into_std()?)).collect()
+    }
+
+    async fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.0 {
+            // A panic has been told by the runtime.
+            let _ = runtime.spawn(task).await;
+        }
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        // Not the usual way, which would wait for what still runs.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -116,6 +151,14 @@ struct Server {
 type Bounded = Pin<Box<TimeoutStream<TcpStream>>>;
 
 impl Server {
+    async fn run(self, listeners: Vec<TcpListener>) {
+        for listener in listeners {
+            self.tasks.spawn(self.clone().accept(listener));
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     async fn accept(self, listener: TcpListener) {
         while let Some((stream, peer, slot)) = self.shutdown.run_until_cancelled(self.next(&listener)).await {
             let server = self.clone();
