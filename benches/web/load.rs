@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 pub const RATE: u32 = 200;
 const CLIENTS: u32 = 8;
 
-/// What is asked for, in turns: as a browser that shows a status page, and as scripts.
-const PATHS: [&str; 6] = [
+/// What is asked for, in turns: pages as browsers show them, answers as scripts read them, and metrics.
+const PATHS: [&str; 9] = [
     "/",
     "/api/v1/findings",
+    "/image?registry=private&image=team0/app0:v1",
     "/api/v1/registries",
+    "/search?q=app0",
     "/api/v1/findings?state=resolved",
+    "/metrics",
     "/api/v1/images?registry=private&reference=team0/app0:v1",
     "/api/v1/sweeps?limit=100",
 ];

@@ -22,9 +22,11 @@ use crate::web::{self, Web};
 
 /// Between two sweeps of the demonstration: soon enough to watch.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// For as long the restless image is whole before it breaks for the first time, so that its first sweep sees it whole.
-const FIRST_REST: Duration = Duration::from_secs(3);
-/// For as long it then is broken, and whole, by turns.
+/// Between two looks whether the first sweep has ended.
+const LOOK: Duration = Duration::from_millis(100);
+/// For as long the restless image is broken for the first time: who looks at the page for ten seconds sees it mended too.
+const FIRST_UNREST: Duration = Duration::from_secs(5);
+/// For as long it then is whole, and broken, by turns: long enough to look at it.
 const UNREST: Duration = Duration::from_secs(12);
 
 /// Serves until SIGTERM or SIGINT.
@@ -42,11 +44,12 @@ pub async fn run(args: DemoArgs) -> Result<Exit, CommandError> {
     let thread = SweepThread::start().map_err(CommandError::Runtime)?;
     let schedule = Schedule::start(Arc::clone(&state), &config, thread)?;
     let shutdown = CancellationToken::new();
+    let known = Arc::clone(&state);
     let app = Web { state, lifecycle: None, external_url: None }.into_router();
     let server = tokio::spawn(web::serve(listeners, app, web::Limits::default(), shutdown.clone()));
     // Nobody may be reading; the demonstration goes on for whoever opens the page.
     let _ = introduce(&mut io::stdout().lock(), &address, &registry.url(), &broken, changing);
-    let unrest = tokio::spawn(break_and_mend(fault));
+    let unrest = tokio::spawn(break_and_mend(fault, known));
     while signals.next().await == Asked::Reload {}
     unrest.abort();
     shutdown.cancel();
@@ -55,13 +58,18 @@ pub async fn run(args: DemoArgs) -> Result<Exit, CommandError> {
     Ok(Exit::Success)
 }
 
-async fn break_and_mend(fault: Option<Fault>) {
+async fn break_and_mend(fault: Option<Fault>, state: Arc<State>) {
     let Some(fault) = fault else { return };
-    sleep(FIRST_REST).await;
+    // The first sweep sees it whole, so that the page can tell between which sweeps it broke.
+    while state.registries().iter().any(|registry| registry.known().last_sweep.is_none()) {
+        sleep(LOOK).await;
+    }
+    fault.reinstate();
+    sleep(FIRST_UNREST).await;
     loop {
-        fault.reinstate();
-        sleep(UNREST).await;
         fault.lift();
+        sleep(UNREST).await;
+        fault.reinstate();
         sleep(UNREST).await;
     }
 }

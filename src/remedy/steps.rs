@@ -100,10 +100,14 @@ impl Place<'_> {
             ),
             Step::run("It is listed all the same:", format!("curl -sS {}", quoted(&self.at("tags/list")))),
         ];
+        let plain = if self.url.starts_with("http://") { " --dest-tls-verify=false" } else { "" };
         let mut mend = vec![
             Step::run(
                 "Copy the image from where it still is; put that in the place of SOURCE:",
-                format!("skopeo copy --all docker://SOURCE docker://{}/{image}", quoted(self.host())),
+                format!(
+                    "skopeo copy --all{plain} docker://SOURCE {}",
+                    quoted(&format!("docker://{}/{image}", self.host()))
+                ),
             ),
             Step::say("If nothing needs the name any more, delete the tag with whatever manages this registry."),
         ];
@@ -127,8 +131,13 @@ impl Place<'_> {
     fn verify(&self, why: &str) -> Option<Step> {
         let image = self.failure.images.first()?;
         let plain = if self.url.starts_with("http://") { " --plain-http" } else { "" };
+        // What the last byte does not show is to be seen again.
+        let evidence = match self.failure.reason {
+            Reason::Missing | Reason::Malformed => "",
+            Reason::Unreadable | Reason::SizeMismatch | Reason::DigestMismatch => " --evidence content",
+        };
         let name = quoted(&format!("{}/{image}", self.host()));
-        Some(Step::run(why, format!("registry-integrity-probe verify{plain} {name}")))
+        Some(Step::run(why, format!("registry-integrity-probe verify{plain}{evidence} {name}")))
     }
 
     fn read_manifest(&self, digest: &Digest) -> Step {

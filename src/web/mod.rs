@@ -1,9 +1,11 @@
 //! The web interface of `serve`: status page, metrics, health, API and lifecycle.
 
+mod answers;
 mod api;
 mod guard;
 mod lifecycle;
 mod page;
+mod rendered;
 mod server;
 
 use std::sync::Arc;
@@ -11,17 +13,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State as Extracted;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Redirect};
+use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
-use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
-use tower_http::compression::{CompressionLayer, CompressionLevel};
 use url::Url;
 
 pub use guard::Guard;
 pub use lifecycle::{Control, SweepRefused};
 pub use server::{Limits, serve, serve_guarded};
 
+use self::answers::{Answers, Holds};
 use self::api::Refusal;
+use self::rendered::Rendered;
 use crate::metrics;
 use crate::state::State;
 
@@ -36,20 +38,29 @@ pub struct Web {
     pub external_url: Option<Url>,
 }
 
+/// What pages, metrics and API are rendered from.
+#[derive(Clone)]
+struct Views {
+    state: Arc<State>,
+    answers: Arc<Answers>,
+}
+
 impl Web {
     /// The service, for [`serve`].
     pub fn into_router(self) -> Router {
         let prefix = self.external_url.as_ref().map_or("", |url| url.path().trim_end_matches('/')).to_string();
         let at = |path: &str| format!("{prefix}{path}");
+        let views = Views { state: Arc::clone(&self.state), answers: Arc::new(Answers::new(Arc::clone(&self.state))) };
         // The path of a URL may hold what older routers took for a placeholder.
         let mut router = Router::new()
             .without_v07_checks()
-            .merge(page::router(&prefix))
             .route(&at("/metrics"), get(metrics_text))
+            .with_state(views.clone())
+            .merge(page::router(&prefix, views.clone()))
+            .merge(api::router(&prefix, views))
             .route(&at("/-/healthy"), get("registry-integrity-probe is healthy.\n"))
             .route(&at("/-/ready"), get("registry-integrity-probe is ready.\n"))
-            .route(&at("/-/reload"), post(lifecycle::reload).put(lifecycle::reload))
-            .merge(api::router(&prefix, Arc::clone(&self.state)));
+            .route(&at("/-/reload"), post(lifecycle::reload).put(lifecycle::reload));
         if !prefix.is_empty() {
             let home = at("/");
             let redirect = get(move || async move { Redirect::temporary(&home) });
@@ -58,18 +69,14 @@ impl Web {
         router
             .fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n") })
             .layer(axum::middleware::map_response(harden))
-            // Streams of events are left alone, and so is what an answer of the API has compressed already.
-            .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(is_worth_compressing()))
             .with_state(self)
     }
 }
 
-fn is_worth_compressing() -> impl Predicate {
-    DefaultPredicate::new().and(SizeAbove::new(api::COMPRESSED_FROM))
-}
-
-async fn metrics_text(Extracted(web): Extracted<Web>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render_with_process(&web.state))
+async fn metrics_text(Extracted(views): Extracted<Views>, headers: HeaderMap) -> Response {
+    let render = |state: &State| Ok(Rendered::text(metrics::CONTENT_TYPE, metrics::render_with_process(state)));
+    let rendered = views.answers.to("metrics".to_string(), Holds::Once, &headers, render).await;
+    rendered.unwrap_or_else(Refusal::into_text)
 }
 
 /// The headers by which a browser guards itself against what a registry may have put into a name or a message.

@@ -112,6 +112,54 @@ async fn an_image_s_page_has_its_tree_and_says_what_mends_it() {
 }
 
 #[tokio::test]
+async fn the_tree_of_a_large_image_goes_on_from_part_to_part() {
+    let service = Service::start(states::a_large_image()).await;
+    let first = format!("image?registry={NAME}&image=large:1");
+    let (mut path, mut digests, mut parts) = (first.clone(), Vec::new(), 0);
+    loop {
+        let (status, page) = service.get(&format!("/{path}")).await;
+        assert_eq!(status, Some(200), "{path}");
+        assert!(page.len() < 400_000, "{path}: {} bytes", page.len());
+        assert_eq!(page.matches("<ul").count(), page.matches("</ul>").count(), "{path}");
+        let (_, tree) = page.split_once("<ul class=\"tree\">").unwrap();
+        let (tree, rest) = tree.split_once("<section").unwrap();
+        assert_eq!(tree.matches("<li ").count(), tree.matches("</li>").count(), "{path}");
+        let (own, repeated): (Vec<&str>, Vec<&str>) =
+            tree.split("<li ").skip(1).partition(|item| !item.contains("from an earlier part"));
+        assert!(repeated.len() <= 2, "what leads to the first object, and nothing else: {repeated:?}");
+        digests.extend(own.iter().map(|item| {
+            let (_, digest) = item.split_once("<code title=\"").unwrap();
+            digest.split_once('"').unwrap().0.to_string()
+        }));
+        parts += 1;
+        assert!(page.contains(&format!("to {} of 2081 objects", digests.len())), "{path}");
+        assert_eq!(tree.contains("rel=\"prev\""), parts > 1, "{path}");
+        let Some((before, _)) = tree.split_once("\" rel=\"next\"") else {
+            assert!(rest.contains("Read all of it now"));
+            break;
+        };
+        let address = before.rsplit_once("href=\"").unwrap().1.replace("&#38;", "&");
+        path = address.strip_suffix("#tree-title").expect("a way to the tree itself").to_string();
+    }
+    let (platforms, layers) = states::LARGE;
+    assert_eq!((parts, digests.len()), (4, 1 + platforms * (2 + layers)));
+    digests.sort_unstable();
+    digests.dedup();
+    assert_eq!(digests.len(), 1 + platforms * (2 + layers), "every object is in one of the parts");
+
+    let (_, last) = service.get(&format!("/{first}&part=4")).await;
+    assert!(service.get(&format!("/{first}&part=99")).await.1.contains("1801 to 2081 of 2081 objects"), "{last}");
+    for wrong in ["0", "x", "-1"] {
+        assert_eq!(service.get(&format!("/{first}&part={wrong}")).await.0, Some(400), "{wrong}");
+    }
+    let (_, small) = Service::start(states::broken_between_two_sweeps())
+        .await
+        .get(&format!("/image?registry={NAME}&image=infra-ci:latest"))
+        .await;
+    assert!(!small.contains("aria-label=\"Objects\""), "{small}");
+}
+
+#[tokio::test]
 async fn foreign_text_is_text_everywhere() {
     let service = Service::start(states::hostile()).await;
     let registry: String = url::form_urlencoded::byte_serialize(HOSTILE.as_bytes()).collect();

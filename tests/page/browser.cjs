@@ -32,20 +32,18 @@ async function judge(page, name, { expect = [] }) {
   for (const { id, help, nodes } of violations) wrong.push(`${name}: axe ${id}: ${help}: ${nodes.map((node) => node.html).slice(0, 3).join(' | ')}`);
 }
 
-async function look(browser, plan) {
-  for (const [variant, options] of Object.entries(variants)) {
-    const context = await browser.newContext(options);
-    for (const one of plan.pages) {
-      const name = `${one.name}, ${variant}`;
-      const page = await context.newPage();
-      listen(page, name);
-      await page.goto(one.url, { waitUntil: 'load' });
-      await judge(page, name, one);
-      if (plan.shots) await page.screenshot({ path: path.join(plan.shots, `${name.replace(/[^a-z0-9]+/gi, '-')}.png`), fullPage: !!plan.whole });
-      await page.close();
-    }
-    await context.close();
+async function look(browser, plan, variant) {
+  const context = await browser.newContext(variants[variant]);
+  for (const one of plan.pages) {
+    const name = `${one.name}, ${variant}`;
+    const page = await context.newPage();
+    listen(page, name);
+    await page.goto(one.url, { waitUntil: 'load' });
+    await judge(page, name, one);
+    if (plan.shots) await page.screenshot({ path: path.join(plan.shots, `${name.replace(/[^a-z0-9]+/gi, '-')}.png`), fullPage: !!plan.whole });
+    await page.close();
   }
+  await context.close();
 }
 
 async function withoutScript(browser, plan) {
@@ -107,18 +105,18 @@ async function main() {
     env: { ...process.env, HOME: profile },
   });
   try {
-    if (plan.pages) {
-      await look(browser, plan);
-      if (!plan.shots) await withoutScript(browser, plan);
-    }
-    for (const { step, url, ...rest } of plan.steps ?? []) {
+    const walk = async ({ step, url, ...rest }) => {
       const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
       const page = await context.newPage();
       listen(page, step);
       await page.goto(url);
       await steps[step](page, rest).catch((error) => wrong.push(`${step}: ${error}`));
       await context.close();
-    }
+    };
+    // All at once, each in a context of its own: most of the time a page waits for something.
+    const looks = plan.pages ? Object.keys(variants).map((variant) => look(browser, plan, variant)) : [];
+    if (plan.pages && !plan.shots) looks.push(withoutScript(browser, plan));
+    await Promise.all([...looks, ...(plan.steps ?? []).map(walk)]);
   } finally {
     await browser.close();
     fs.rmSync(profile, { recursive: true, force: true });

@@ -7,5 +7,7 @@ mod support;
 
 mod bounds;
 mod browser;
+mod demonstration;
+mod mending;
 mod service;
 mod states;

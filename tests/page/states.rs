@@ -88,6 +88,36 @@ fn know_the_tree(registry: &RegistryState) {
     store.walked(&repository, vec![tag("latest"), tag("5319f03e")], &HashSet::from([&index, &other]));
 }
 
+/// Platforms of the image that [`a_large_image`] knows, and layers of each.
+pub const LARGE: (usize, usize) = (40, 50);
+
+/// One image with so many platforms that its tree takes several parts.
+pub fn a_large_image() -> State {
+    let (state, registry) = state();
+    swept(&registry, intact(NAME), 1);
+    let repository = "large".parse().unwrap();
+    let descriptor = |name: String| -> Descriptor {
+        let json = serde_json::json!({"digest": Digest::sha256(name.as_bytes()), "size": 1234, "mediaType": "a/b"});
+        serde_json::from_value(json).unwrap()
+    };
+    let (platforms, layers) = LARGE;
+    let now = SystemTime::now();
+    let index = Digest::sha256(b"large index");
+    let children: Vec<Descriptor> = (0..platforms).map(|n| descriptor(format!("large child {n}"))).collect();
+    for (n, child) in children.iter().enumerate() {
+        let manifest = Manifest {
+            config: Some(descriptor(format!("large config {n}"))),
+            layers: (0..layers).map(|layer| descriptor(format!("large layer {n} {layer}"))).collect(),
+            ..Manifest::default()
+        };
+        registry.manifests.hashed(&repository, &child.digest, &manifest, 500, now);
+    }
+    let known: Vec<Digest> = children.iter().map(|child| child.digest.clone()).chain([index.clone()]).collect();
+    registry.manifests.hashed(&repository, &index, &Manifest { manifests: children, ..Manifest::default() }, 900, now);
+    registry.manifests.walked(&repository, vec![("1".parse().unwrap(), index)], &known.iter().collect());
+    state
+}
+
 pub fn mended() -> State {
     let state = broken_between_two_sweeps();
     swept(&state.registry(NAME).unwrap(), intact(NAME), 0);

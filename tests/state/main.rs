@@ -6,6 +6,7 @@ mod support;
 mod beside;
 mod kill;
 mod one_shot;
+mod proofs;
 mod restart;
 mod store;
 mod trouble;

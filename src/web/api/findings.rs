@@ -159,7 +159,7 @@ impl Question {
             Phase::Open => self.open(&known)?,
             Phase::Resolved => self.resolved(&known)?,
         };
-        Rendered::of(&answer)
+        Rendered::json(&answer)
     }
 
     fn open<'a>(&self, known: &'a [(String, Known)]) -> Result<FindingsAnswer<'a>, Refusal> {

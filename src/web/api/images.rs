@@ -62,7 +62,7 @@ fn answer(state: &State, registry: &str, image: &Image) -> Result<Rendered, Refu
     let report = known.report.as_deref();
     let failures = report.into_iter().flat_map(|report| &report.failures);
     let unverified = report.into_iter().flat_map(|report| &report.unverified);
-    Rendered::of(&ImageAnswer {
+    Rendered::json(&ImageAnswer {
         registry: &registry.name,
         summary,
         tree: images::tree(&registry, image),

@@ -1,6 +1,5 @@
 //! The JSON API: views of the state, none of which changes anything.
 
-mod answers;
 mod findings;
 mod images;
 mod openapi;
@@ -8,7 +7,6 @@ mod pages;
 mod query;
 mod refusal;
 mod registries;
-mod rendered;
 mod sweeps;
 
 use std::sync::Arc;
@@ -16,17 +14,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{any, get, post};
 
-use self::answers::{Answers, Holds};
 pub use self::refusal::{ErrorAnswer, Refusal};
-pub use self::rendered::{COMPRESSED_FROM, Rendered};
-use super::{Web, lifecycle};
+use super::{Answers, Holds, Rendered, Views, Web, lifecycle};
 use crate::config::Mode;
-use crate::state::State;
 
 /// What the API is made of.
 #[derive(Clone)]
 struct Api {
-    state: Arc<State>,
     answers: Arc<Answers>,
     /// The description of the API itself.
     description: Arc<Rendered>,
@@ -37,11 +31,11 @@ struct Api {
 /// # Panics
 ///
 /// If its description cannot be written as JSON, which no prefix can bring about.
-pub fn router(prefix: &str, state: Arc<State>) -> Router<Web> {
+pub fn router(prefix: &str, views: Views) -> Router<Web> {
     let at = |path: &str| format!("{prefix}/api{path}");
     let description =
-        Rendered::of(&openapi::description(prefix)).expect("a description of strings and numbers is JSON");
-    let api = Api { answers: Arc::new(Answers::new(Arc::clone(&state))), state, description: Arc::new(description) };
+        Rendered::json(&openapi::description(prefix)).expect("a description of strings and numbers is JSON");
+    let api = Api { answers: views.answers, description: Arc::new(description) };
     Router::new()
         .without_v07_checks()
         .route(&at("/v1/registries"), get(registries::registries))

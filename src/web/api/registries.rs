@@ -2,15 +2,15 @@
 
 use std::time::SystemTime;
 
-use axum::extract::State;
+use axum::extract::State as Extracted;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{Api, Refusal, Rendered, mode};
+use super::{Api, Holds, Refusal, Rendered, mode};
 use crate::report::{ImageCounts, ObjectCounts, Outcome};
-use crate::state::RegistryState;
+use crate::state::{RegistryState, State};
 
 /// One registry, and what is known of it. What is not known yet is `null`.
 ///
@@ -102,9 +102,12 @@ pub struct RegistriesAnswer {
 ///
 /// What is not known yet is `null`.
 #[utoipa::path(get, path = "/api/v1/registries", tag = "registries", responses((status = 200, body = RegistriesAnswer, description = "Every configured registry.")))]
-pub async fn registries(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let registries = api.state.registries().iter().map(|registry| Registry::of(registry)).collect();
-    Ok(Rendered::of(&RegistriesAnswer { registries })?.answer(&headers))
+pub async fn registries(Extracted(api): Extracted<Api>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let render = |state: &State| {
+        let registries = state.registries().iter().map(|registry| Registry::of(registry)).collect();
+        Rendered::json(&RegistriesAnswer { registries })
+    };
+    api.answers.to("registries".to_string(), Holds::AMoment, &headers, render).await
 }
 
 fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {

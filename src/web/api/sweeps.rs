@@ -119,7 +119,7 @@ impl Question {
             }
         }
         let running = known.iter().filter_map(|(registry, known)| RunningSweep::of(registry, known)).collect();
-        Rendered::of(&SweepsAnswer { sweeps, running, next })
+        Rendered::json(&SweepsAnswer { sweeps, running, next })
     }
 }
 

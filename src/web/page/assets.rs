@@ -3,12 +3,13 @@
 use std::sync::LazyLock;
 
 use axum::extract::Query;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::headline::Standing;
 use crate::oci::Digest;
+use crate::web::rendered::{KEEP, Rendered};
 
 const STYLE: &str = include_str!("../../../templates/page.css");
 const SCRIPT: &str = include_str!("../../../templates/page.js");
@@ -19,9 +20,6 @@ pub const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
      form-action 'self'; frame-ancestors 'none'",
 );
 
-/// For what is kept by browsers: its address changes whenever its content does.
-const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-
 /// Where the style sheet is, relative to a page.
 pub static STYLE_ADDRESS: LazyLock<String> = LazyLock::new(|| format!("page.css?{}", version(STYLE)));
 /// Where the script is.
@@ -31,14 +29,17 @@ fn version(content: &str) -> String {
     Digest::sha256(content.as_bytes()).as_bytes().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
+static STYLE_SHEET: LazyLock<Rendered> = LazyLock::new(|| Rendered::file("text/css; charset=utf-8", STYLE));
+static SCRIPT_FILE: LazyLock<Rendered> = LazyLock::new(|| Rendered::file("text/javascript; charset=utf-8", SCRIPT));
+
 /// `GET /page.css`.
-pub async fn style() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], [(header::CACHE_CONTROL, KEEP)], STYLE)
+pub async fn style(headers: HeaderMap) -> Response {
+    STYLE_SHEET.answer(&headers)
 }
 
 /// `GET /page.js`.
-pub async fn script() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], [(header::CACHE_CONTROL, KEEP)], SCRIPT)
+pub async fn script(headers: HeaderMap) -> Response {
+    SCRIPT_FILE.answer(&headers)
 }
 
 #[derive(Default, Deserialize)]

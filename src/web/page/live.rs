@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::shown;
 use crate::state::State;
 use crate::web::server::Ending;
-use crate::web::{Refusal, Web};
+use crate::web::{Refusal, Views};
 
 /// Between two looks at the state.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -78,7 +78,7 @@ impl Now {
 
 /// `GET /events`.
 pub async fn events(
-    Extracted(web): Extracted<Web>,
+    Extracted(views): Extracted<Views>,
     Extension(watchers): Extension<Watchers>,
     ending: Option<Extension<Ending>>,
 ) -> Response {
@@ -87,7 +87,7 @@ pub async fn events(
         return ([(header::RETRY_AFTER, "30")], refusal.into_text()).into_response();
     };
     let shutdown = ending.map_or_else(CancellationToken::new, |Extension(Ending(shutdown))| shutdown);
-    let events = Sse::new(messages(web.state, shutdown, place)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let events = Sse::new(messages(views.state, shutdown, place)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // nginx would hold events back until its buffer is full.
     ([("x-accel-buffering", "no")], events).into_response()
 }

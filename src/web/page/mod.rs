@@ -17,12 +17,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use askama::Template;
+use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State as Extracted};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use axum::{Router, http::HeaderValue};
 use serde::Deserialize;
 
 use self::events::{Event, events};
@@ -33,7 +33,8 @@ use self::problems::{Problem, Unjudged, problems};
 use self::registries::RegistryCard;
 use self::search::{Found, Parameters, Rows, Search, Show};
 use self::timeline::Span;
-use super::{Refusal, Web};
+use super::{Holds, Refusal, Rendered, Views, Web};
+use crate::oci::Image;
 use crate::output::printable;
 use crate::report::{ImageCounts, Outcome, Reason};
 use crate::state::{Known, RegistryState, State};
@@ -52,7 +53,7 @@ const WATCHERS: usize = 64;
 pub const CONTENT_SECURITY_POLICY: HeaderValue = assets::CONTENT_SECURITY_POLICY;
 
 /// The pages and what they load.
-pub fn router(prefix: &str) -> Router<Web> {
+pub fn router(prefix: &str, views: Views) -> Router<Web> {
     let at = |path: &str| format!("{prefix}{path}");
     Router::new()
         .without_v07_checks()
@@ -64,6 +65,7 @@ pub fn router(prefix: &str) -> Router<Web> {
         .route(&at("/page.js"), get(assets::script))
         .route(&at("/icon.svg"), get(assets::icon))
         .layer(Extension(Watchers::at_most(WATCHERS)))
+        .with_state(views)
 }
 
 /// A registry and what is known of it at the moment of the request.
@@ -138,11 +140,16 @@ struct OverviewQuery {
 }
 
 /// `GET /`.
-async fn overview(Extracted(web): Extracted<Web>, query: Result<Query<OverviewQuery>, QueryRejection>) -> Response {
+async fn overview(
+    Extracted(views): Extracted<Views>,
+    query: Result<Query<OverviewQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
     // No span was chosen, or one that is none: the page that people come for is not refused for that.
     let days = query.map(|Query(query)| query.days).unwrap_or_default();
     let span = Span::ALL.into_iter().find(|span| span.as_str() == days).unwrap_or(Span::Week);
-    page(web, move |state| OverviewPage::of(state, span, SystemTime::now()).render()).await
+    let render = move |state: &State| Ok(OverviewPage::of(state, span, SystemTime::now()).render()?);
+    page(&views, format!("overview {}", span.as_str()), &headers, render).await
 }
 
 impl OverviewPage {
@@ -210,19 +217,25 @@ impl SearchPage {
 }
 
 /// `GET /search`.
-async fn search(Extracted(web): Extracted<Web>, query: Result<Query<Parameters>, QueryRejection>) -> Response {
+async fn search(
+    Extracted(views): Extracted<Views>,
+    query: Result<Query<Parameters>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
     let search = match query.map_err(|rejection| rejection.body_text()).and_then(|Query(sent)| Search::parse(sent)) {
         Ok(search) => search,
-        Err(why) => return message(web, StatusCode::BAD_REQUEST, "This search makes no sense", why).await,
+        Err(why) => return NoPage::BadRequest { title: "This search makes no sense", why }.told(&views.state),
     };
-    page(web, move |state| {
+    let question = format!("search {:?}", search.sent);
+    let render = move |state: &State| {
         let (watched, now) = (Watched::all(state), SystemTime::now());
         let standing = watched.iter().map(|one| Standing::of(one, now)).max().unwrap_or(Standing::Unknown);
         let found = Found::of(&watched, &search, now);
         let registries = watched.iter().map(|one| shown(&one.registry.name)).collect();
-        SearchPage { shell: Shell::new(state, &search.sent.q), found, registries, standing, search }.render()
-    })
-    .await
+        let shell = Shell::new(state, &search.sent.q);
+        Ok(SearchPage { shell, found, registries, standing, search }.render()?)
+    };
+    page(&views, question, &headers, render).await
 }
 
 #[derive(Template)]
@@ -247,29 +260,43 @@ impl ImagePage {
 struct ImageQuery {
     registry: String,
     image: String,
+    part: String,
 }
 
 /// `GET /image`.
-async fn image(Extracted(web): Extracted<Web>, query: Result<Query<ImageQuery>, QueryRejection>) -> Response {
+async fn image(
+    Extracted(views): Extracted<Views>,
+    query: Result<Query<ImageQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
     let query = query.map_err(|rejection| rejection.body_text()).map(|Query(query)| query);
-    let (query, image) = match query.and_then(|query| match query.image.parse() {
+    let (query, image) = match query.and_then(|query| match query.image.parse::<Image>() {
         Ok(image) => Ok((query, image)),
         Err(error) => Err(format!("{error}.")),
     }) {
         Ok(asked) => asked,
-        Err(why) => return message(web, StatusCode::BAD_REQUEST, "This is no image", shown(&why)).await,
+        Err(why) => return NoPage::BadRequest { title: "This is no image", why }.told(&views.state),
     };
-    let registry = web.state.registry(&query.registry);
-    let watched = registry.map(|registry| Watched { known: registry.known(), registry });
-    let view = watched.and_then(|watched| ImageView::of(&watched, &image, SystemTime::now()));
-    let Some(view) = view else {
-        let why = format!(
-            "Nothing is known of {image} in the registry {}: it is gone, or no sweep has seen it yet.",
-            query.registry
-        );
-        return message(web, StatusCode::NOT_FOUND, "This image is not known", shown(&why)).await;
+    let part = if query.part.is_empty() { Some(1) } else { query.part.parse::<usize>().ok().filter(|part| *part > 0) };
+    let Some(part) = part else {
+        let why = "A part of an image's tree has a number from 1 on.".to_string();
+        return NoPage::BadRequest { title: "There is no such part", why }.told(&views.state);
     };
-    page(web, move |state| ImagePage { shell: Shell::new(state, ""), view }.render()).await
+    let question = format!("image {:?} {image} {part}", query.registry);
+    let render = move |state: &State| {
+        let registry = state.registry(&query.registry);
+        let watched = registry.map(|registry| Watched { known: registry.known(), registry });
+        let view = watched.and_then(|watched| ImageView::of(&watched, &image, part, SystemTime::now()));
+        let Some(view) = view else {
+            let why = format!(
+                "Nothing is known of {image} in the registry {}: it is gone, or no sweep has seen it yet.",
+                query.registry
+            );
+            return Err(NoPage::Unknown { title: "This image is not known", why });
+        };
+        Ok(ImagePage { shell: Shell::new(state, ""), view }.render()?)
+    };
+    page(&views, question, &headers, render).await
 }
 
 #[derive(Template)]
@@ -290,18 +317,52 @@ impl MessagePage {
     }
 }
 
-async fn message(web: Web, status: StatusCode, title: &'static str, why: String) -> Response {
-    let page = page(web, move |state| MessagePage { shell: Shell::new(state, ""), title, why }.render()).await;
-    (status, page).into_response()
+/// Why there is no page.
+#[derive(Debug)]
+enum NoPage {
+    /// The request makes no sense.
+    BadRequest { title: &'static str, why: String },
+    /// It makes sense, and nothing is known of what it asks for.
+    Unknown { title: &'static str, why: String },
+    /// It could not be rendered.
+    Failed(Refusal),
 }
 
-/// Renders beside what serves others: a large registry takes a while to look through.
-async fn page(web: Web, render: impl FnOnce(&State) -> askama::Result<String> + Send + 'static) -> Response {
-    let state = Arc::clone(&web.state);
-    let failed = |error: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error).into_text();
-    match tokio::task::spawn_blocking(move || render(&state)).await {
-        Ok(Ok(page)) => Html(page).into_response(),
-        Ok(Err(error)) => failed(error.to_string()),
-        Err(error) => failed(error.to_string()),
+impl From<Refusal> for NoPage {
+    fn from(refusal: Refusal) -> Self {
+        Self::Failed(refusal)
     }
+}
+
+impl From<askama::Error> for NoPage {
+    fn from(error: askama::Error) -> Self {
+        Self::Failed(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    }
+}
+
+impl NoPage {
+    /// A page that says so.
+    fn told(self, state: &State) -> Response {
+        let (status, title, why) = match self {
+            Self::BadRequest { title, why } => (StatusCode::BAD_REQUEST, title, why),
+            Self::Unknown { title, why } => (StatusCode::NOT_FOUND, title, why),
+            Self::Failed(refusal) => return refusal.into_text(),
+        };
+        match (MessagePage { shell: Shell::new(state, ""), title, why: shown(&why) }).render() {
+            Ok(page) => (status, Html(page)).into_response(),
+            Err(error) => Self::from(error).told(state),
+        }
+    }
+}
+
+/// A page, as it was rendered a moment ago or is now. `question` tells it from all others.
+async fn page(
+    views: &Views,
+    question: String,
+    request: &HeaderMap,
+    render: impl FnOnce(&State) -> Result<String, NoPage> + Send + 'static,
+) -> Response {
+    let render = |state: &State| Ok(Rendered::text("text/html; charset=utf-8", render(state)?));
+    let answered = views.answers.to(format!("page {question}"), Holds::AMoment, request, render).await;
+    answered.unwrap_or_else(|why: NoPage| why.told(&views.state))
 }

@@ -1,4 +1,5 @@
-//! Answers of the API: bytes that a client may have already, and that go compressed to whoever wants that.
+//! Pages, metrics and answers of the API as bytes, which go compressed to whoever wants that, and not at all to whoever has
+//! them already.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -14,34 +15,55 @@ use super::Refusal;
 use crate::oci::Digest;
 
 /// What is shorter is not worth compressing.
-pub const COMPRESSED_FROM: u16 = 1024;
+const COMPRESSED_FROM: usize = 1024;
 
 /// A client may keep an answer, but asks each time whether it still holds; a cache in between may not.
-const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// For what is kept by browsers: its address changes whenever its content does.
+pub const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
-/// A JSON answer as it goes over the wire.
+/// A body as it goes over the wire.
 #[derive(Debug)]
 pub struct Rendered {
     body: Bytes,
-    /// Weak, since the compressed form shares it.
-    etag: HeaderValue,
+    content_type: HeaderValue,
+    /// `None`: nobody may keep it.
+    cache_control: Option<HeaderValue>,
+    /// Weak, since the compressed form shares it. `None`: what is rendered again is never the same.
+    etag: Option<HeaderValue>,
     gzip: OnceLock<Option<Bytes>>,
 }
 
 impl Rendered {
-    /// Renders an answer.
+    /// An answer of the API.
     ///
     /// # Errors
     ///
     /// 500, if it cannot be written as JSON.
-    pub fn of(answer: &impl Serialize) -> Result<Self, Refusal> {
-        let body = serde_json::to_vec(answer)
-            .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    pub fn json(answer: &impl Serialize) -> Result<Self, Refusal> {
+        let failed = |why: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why);
+        let body = serde_json::to_vec(answer).map_err(|error| failed(error.to_string()))?;
         let digest = Digest::sha256(&body).to_string();
         let hex = digest.rsplit(':').next().unwrap_or_default().get(..32).unwrap_or_default();
-        let etag = HeaderValue::try_from(format!("W/\"{hex}\""))
-            .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-        Ok(Self { body: body.into(), etag, gzip: OnceLock::new() })
+        let etag = HeaderValue::try_from(format!("W/\"{hex}\"")).map_err(|error| failed(error.to_string()))?;
+        let json = Self::text("application/json", body);
+        Ok(Self { etag: Some(etag), cache_control: Some(ASK_AGAIN), ..json })
+    }
+
+    /// A page or another text, which nobody keeps.
+    pub fn text(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self {
+            body: body.into(),
+            content_type: HeaderValue::from_static(content_type),
+            cache_control: None,
+            etag: None,
+            gzip: OnceLock::new(),
+        }
+    }
+
+    /// A file of this program, which browsers keep.
+    pub fn file(content_type: &'static str, content: &'static str) -> Self {
+        Self { cache_control: Some(KEEP), ..Self::text(content_type, content) }
     }
 
     /// Bytes of it, uncompressed.
@@ -67,33 +89,32 @@ impl Rendered {
     }
 
     fn goes_compressed(&self, request: &HeaderMap) -> bool {
-        self.body.len() >= usize::from(COMPRESSED_FROM) && accepts_gzip(request) && !self.is_known(request)
+        self.body.len() >= COMPRESSED_FROM && accepts_gzip(request) && !self.is_known(request)
     }
 
     /// True if the client has it already.
     fn is_known(&self, request: &HeaderMap) -> bool {
-        let ours = self.etag.to_str().unwrap_or_default().trim_start_matches("W/");
+        let Some(etag) = &self.etag else { return false };
+        let ours = etag.to_str().unwrap_or_default().trim_start_matches("W/");
         values(request, header::IF_NONE_MATCH).any(|etag| etag == "*" || etag.trim_start_matches("W/") == ours)
     }
 
     /// The answer to a request with these headers.
     pub fn answer(&self, request: &HeaderMap) -> Response {
-        let headers = [
-            (header::ETAG, self.etag.clone()),
-            (header::CACHE_CONTROL, CACHE_CONTROL),
-            (header::VARY, HeaderValue::from(header::ACCEPT_ENCODING)),
-        ];
+        let mut headers = HeaderMap::from_iter([(header::VARY, HeaderValue::from(header::ACCEPT_ENCODING))]);
+        headers.extend(self.etag.clone().map(|etag| (header::ETAG, etag)));
+        headers.extend(self.cache_control.clone().map(|value| (header::CACHE_CONTROL, value)));
         if self.is_known(request) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
-        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        headers.insert(header::CONTENT_TYPE, self.content_type.clone());
         if self.goes_compressed(request)
             && let Some(compressed) = self.gzip()
         {
-            let gzip = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-            return (headers, json, gzip, compressed).into_response();
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            return (headers, compressed).into_response();
         }
-        (headers, json, self.body.clone()).into_response()
+        (headers, self.body.clone()).into_response()
     }
 }
 
@@ -154,8 +175,8 @@ mod tests {
 
     #[test]
     fn a_client_that_has_it_is_told_so() {
-        let rendered = Rendered::of(&["a"]).unwrap();
-        let etag: &'static str = rendered.etag.to_str().unwrap().to_string().leak();
+        let rendered = Rendered::json(&["a"]).unwrap();
+        let etag: &'static str = rendered.etag.as_ref().unwrap().to_str().unwrap().to_string().leak();
         let strong = etag.trim_start_matches("W/");
         for values in [&[etag][..], &[strong], &["*"], &["\"x\"", strong], &[format!("\"x\", {etag}").leak()]] {
             assert!(rendered.is_known(&request(header::IF_NONE_MATCH, values)), "{values:?}");

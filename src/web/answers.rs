@@ -1,4 +1,4 @@
-//! Answers that were rendered and would be the same again, so that many who ask cost the sweeps nothing.
+//! Pages and answers that were rendered and would be the same again, so that many who ask cost the sweeps nothing.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{Refusal, Rendered};
 use crate::history::History;
 use crate::report::Report;
-use crate::state::{RegistryState, State};
+use crate::state::{RegistryState, Reload, State};
 
 /// Answers that are kept.
 const KEPT_LIMIT: usize = 64;
@@ -25,8 +25,10 @@ const BYTES_LIMIT: usize = 16 * 1024 * 1024;
 pub enum Holds {
     /// Until a sweep begins or ends: it is made of reports alone.
     UntilSwept,
-    /// For a moment, since it also tells of the sweep that runs.
+    /// For a moment, since it also tells of the sweep that runs, or of what is how long ago.
     AMoment,
+    /// For who asked for it alone.
+    Once,
 }
 
 /// Nobody who watches a sweep sees the difference.
@@ -44,7 +46,7 @@ pub struct Answers {
 /// Answers about one version of the state.
 #[derive(Debug, Default)]
 struct Kept {
-    version: Vec<Version>,
+    version: Version,
     answers: VecDeque<Answer>,
     bytes: usize,
 }
@@ -56,10 +58,16 @@ struct Answer {
     until: Option<Instant>,
 }
 
-/// What a registry was when answers were rendered. What is weakly held is not kept alive, and its address is not given to
-/// another.
-#[derive(Debug)]
+/// What was known when answers were rendered.
+#[derive(Debug, Default, PartialEq)]
 struct Version {
+    registries: Vec<RegistryVersion>,
+    reload: Option<Reload>,
+}
+
+/// What was known of a registry. What is weakly held is not kept alive, and its address is not given to another.
+#[derive(Debug)]
+struct RegistryVersion {
     registry: Weak<RegistryState>,
     report: Option<Weak<Report>>,
     history: Weak<History>,
@@ -73,14 +81,19 @@ impl Answers {
     }
 
     /// Answers a question: with what was rendered before, or with what `render` makes of the state.
-    pub async fn to(
+    ///
+    /// # Errors
+    ///
+    /// What `render` says, or 500.
+    pub async fn to<E: From<Refusal> + Send + 'static>(
         &self,
         question: String,
         holds: Holds,
         request: &HeaderMap,
-        render: impl FnOnce(&State) -> Result<Rendered, Refusal> + Send + 'static,
-    ) -> Result<Response, Refusal> {
-        if let Some(rendered) = self.find(&question).filter(|rendered| rendered.is_prepared(request)) {
+        render: impl FnOnce(&State) -> Result<Rendered, E> + Send + 'static,
+    ) -> Result<Response, E> {
+        let ready = || self.find(&question).filter(|rendered| rendered.is_prepared(request));
+        if let Some(rendered) = ready() {
             return Ok(rendered.answer(request));
         }
         let failed = |error: &dyn std::error::Error| {
@@ -88,17 +101,23 @@ impl Answers {
         };
         let turn = Arc::clone(&self.rendering).acquire_owned().await.map_err(|error| failed(&error))?;
         // Somebody else may have asked the same in the meantime.
+        if let Some(rendered) = ready() {
+            return Ok(rendered.answer(request));
+        }
         let (before, version) = (self.find(&question), self.version());
+        let is_kept = before.is_some();
         let (state, headers) = (Arc::clone(&self.state), request.clone());
-        let work = move || {
-            let _turn = turn;
+        // The turn comes along, so that it is over when this is, also if nobody waits for it any more.
+        let work = move || -> Result<_, E> {
             let rendered = before.map_or_else(|| render(&state).map(Arc::new), Ok)?;
             rendered.prepare(&headers);
-            Ok(rendered)
+            Ok((rendered, turn))
         };
-        let rendered: Arc<Rendered> = spawn_blocking(work).await.map_err(|error| failed(&error))??;
-        let until = (holds == Holds::AMoment).then(|| Instant::now() + MOMENT);
-        self.keep(version, Answer { question, rendered: Arc::clone(&rendered), until });
+        let (rendered, _turn) = spawn_blocking(work).await.map_err(|error| failed(&error))??;
+        if holds != Holds::Once && !is_kept {
+            let until = (holds == Holds::AMoment).then(|| Instant::now() + MOMENT);
+            self.keep(version, Answer { question, rendered: Arc::clone(&rendered), until });
+        }
         Ok(rendered.answer(request))
     }
 
@@ -113,7 +132,7 @@ impl Answers {
     }
 
     /// `version` was read before the answer was rendered: if the state changed since then, nothing is found under it.
-    fn keep(&self, version: Vec<Version>, answer: Answer) {
+    fn keep(&self, version: Version, answer: Answer) {
         let mut kept = self.kept();
         if kept.version != version {
             *kept = Kept { version, ..Kept::default() };
@@ -131,17 +150,17 @@ impl Answers {
         }
     }
 
-    fn version(&self) -> Vec<Version> {
+    fn version(&self) -> Version {
         let of = |registry: &Arc<RegistryState>| {
             let known = registry.known();
-            Version {
+            RegistryVersion {
                 registry: Arc::downgrade(registry),
                 report: known.report.as_ref().map(Arc::downgrade),
                 history: Arc::downgrade(&known.history),
                 sweeping_since: known.sweeping.map(|sweeping| sweeping.since),
             }
         };
-        self.state.registries().iter().map(of).collect()
+        Version { registries: self.state.registries().iter().map(of).collect(), reload: self.state.last_reload() }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -155,7 +174,7 @@ impl Answer {
     }
 }
 
-impl PartialEq for Version {
+impl PartialEq for RegistryVersion {
     fn eq(&self, other: &Self) -> bool {
         let report_is_same = match (&self.report, &other.report) {
             (Some(ours), Some(theirs)) => ours.ptr_eq(theirs),
@@ -174,7 +193,7 @@ mod tests {
     use super::*;
 
     fn answer(question: &str, bytes: usize) -> Answer {
-        let rendered = Arc::new(Rendered::of(&"x".repeat(bytes)).unwrap());
+        let rendered = Arc::new(Rendered::json(&"x".repeat(bytes)).unwrap());
         Answer { question: question.to_string(), rendered, until: None }
     }
 
@@ -182,16 +201,16 @@ mod tests {
     fn what_is_kept_is_bounded_in_number_and_in_bytes() {
         let answers = Answers::new(Arc::default());
         for n in 0..2 * KEPT_LIMIT {
-            answers.keep(Vec::new(), answer(&n.to_string(), 1));
+            answers.keep(Version::default(), answer(&n.to_string(), 1));
         }
         assert!(answers.find("0").is_none() && answers.find("127").is_some());
         assert_eq!(answers.kept().answers.len(), KEPT_LIMIT);
 
         for question in ["a", "b", "b", "c"] {
-            answers.keep(Vec::new(), answer(question, BYTES_LIMIT / 2 - 100));
+            answers.keep(Version::default(), answer(question, BYTES_LIMIT / 2 - 100));
         }
         assert!(answers.find("a").is_none() && answers.find("b").is_some() && answers.find("c").is_some());
-        answers.keep(Vec::new(), answer("too much", BYTES_LIMIT));
+        answers.keep(Version::default(), answer("too much", BYTES_LIMIT));
         assert!(answers.find("too much").is_none() && answers.find("b").is_some());
         let kept = answers.kept();
         assert_eq!(kept.bytes, kept.answers.iter().map(Answer::weight).sum::<usize>());
