@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -17,7 +18,6 @@ use crate::registry::{Beside, ClientError, HttpRegistry};
 use crate::report::{Changes, Outcome, Report};
 use crate::state::{RegistryState, State, log_changes};
 use crate::sweep::{Job, given_up, sweep};
-use crate::sweep_thread::SweepThread;
 use crate::walk::Hashing;
 
 /// The starts of two sweeps lie the interval apart, give or take this share of it, so that registries which were
@@ -34,7 +34,8 @@ pub struct Schedule {
     state: Arc<State>,
     sweep: SweepOnce,
     loops: Mutex<BTreeMap<String, Loop>>,
-    thread: SweepThread,
+    /// Where the sweeps run.
+    runtime: Handle,
 }
 
 /// Why a sweep was not begun on request.
@@ -71,13 +72,13 @@ struct Setup {
 }
 
 impl Schedule {
-    /// Begins to sweep what the configuration names, on that thread.
+    /// Begins to sweep what the configuration names, on that runtime.
     ///
     /// # Errors
     ///
     /// [`ClientError`] if a registry's client cannot be set up.
-    pub fn start(state: Arc<State>, config: &Config, thread: SweepThread) -> Result<Self, ClientError> {
-        Self::sweeping_by(|client, job| sweep(client, job).boxed(), state, config, thread)
+    pub fn start(state: Arc<State>, config: &Config, runtime: &Handle) -> Result<Self, ClientError> {
+        Self::sweeping_by(|client, job| sweep(client, job).boxed(), state, config, runtime)
     }
 
     /// The same with another way to sweep than [`sweep`], such as one that wraps the client.
@@ -89,9 +90,9 @@ impl Schedule {
         sweep: SweepOnce,
         state: Arc<State>,
         config: &Config,
-        thread: SweepThread,
+        runtime: &Handle,
     ) -> Result<Self, ClientError> {
-        let schedule = Self { state, sweep, loops: Mutex::default(), thread };
+        let schedule = Self { state, sweep, loops: Mutex::default(), runtime: runtime.clone() };
         schedule.apply(config)?;
         Ok(schedule)
     }
@@ -119,7 +120,7 @@ impl Schedule {
                     running.setup.send_replace(setup);
                     running
                 }
-                None => Loop::start(registry, setup, &self.thread),
+                None => Loop::start(registry, setup, &self.runtime),
             };
             loops.insert(target.name.clone(), entry);
         }
@@ -152,7 +153,7 @@ impl Schedule {
 }
 
 impl Loop {
-    fn start(registry: Arc<RegistryState>, setup: Arc<Setup>, thread: &SweepThread) -> Self {
+    fn start(registry: Arc<RegistryState>, setup: Arc<Setup>, runtime: &Handle) -> Self {
         let (setup, receiver) = watch::channel(setup);
         let now = Arc::new(Notify::new());
         let due = Arc::<Hashing>::default();
@@ -161,7 +162,7 @@ impl Loop {
             let (registry, due) = (Arc::clone(&registry), Arc::clone(&due));
             move |setup| hash_forever(Arc::clone(&registry), Arc::clone(&due), setup)
         }));
-        let task = thread.handle().spawn(again(receiver, {
+        let task = runtime.spawn(again(receiver, {
             let (registry, now) = (Arc::clone(&registry), Arc::clone(&now));
             move |setup| sweep_forever(Arc::clone(&registry), Arc::clone(&due), setup, Arc::clone(&now))
         }));

@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["history", "proofs", "report", "shard"]),
     ("state", &["config", "history", "manifests", "progress", "proofs", "registry", "report", "shard", "store"]),
     ("sweep_thread", &[]),
-    ("schedule", &["config", "progress", "registry", "proofs", "report", "state", "sweep", "sweep_thread", "walk"]),
+    ("schedule", &["config", "progress", "registry", "proofs", "report", "state", "sweep", "walk"]),
     ("remedy", &["oci", "report"]),
     ("images", &["manifests", "oci", "report", "state"]),
     ("metrics", &["oci", "registry", "report", "state"]),

@@ -42,7 +42,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, CommandError> {
 
     let state = Arc::new(State::new(&config.registries));
     let thread = SweepThread::start().map_err(CommandError::Runtime)?;
-    let schedule = Schedule::start(Arc::clone(&state), &config, thread)?;
+    let schedule = Schedule::start(Arc::clone(&state), &config, thread.handle())?;
     let shutdown = CancellationToken::new();
     let known = Arc::clone(&state);
     let app = Web { state, lifecycle: None, external_url: None }.into_router();

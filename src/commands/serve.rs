@@ -34,7 +34,7 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     let guard = web_config_file.map(|path| guard(path, &state)).transpose()?;
     let listeners = listen(&args.listen_addresses).await?;
     let thread = SweepThread::start().map_err(CommandError::Runtime)?;
-    let schedule = Schedule::start(Arc::clone(&state), &config, thread)?;
+    let schedule = Schedule::start(Arc::clone(&state), &config, thread.handle())?;
     state.reloaded(ConfigPart::Probe, true, SystemTime::now());
     let service = Arc::new(Service {
         schedule,

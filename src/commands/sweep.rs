@@ -81,7 +81,7 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Comman
             registry.ended_and_kept(report, SystemTime::now()).await;
             target.name
         };
-        sweeps.spawn_on(sweeping, &thread.handle());
+        sweeps.spawn_on(sweeping, thread.handle());
     }
     let mut ended = BTreeSet::new();
     while let Some(sweep) = sweeps.join_next().await {

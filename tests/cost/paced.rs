@@ -8,7 +8,7 @@ use registry_integrity_probe::config::{Config, Spread, Target};
 use registry_integrity_probe::demo::{Endpoint, Image, LoggedRequest, Registry};
 use registry_integrity_probe::schedule::Schedule;
 use registry_integrity_probe::state::State;
-use registry_integrity_probe::sweep_thread::SweepThread;
+use tokio::runtime::Handle;
 
 use super::support::poll_until;
 
@@ -46,8 +46,7 @@ async fn requests_come_evenly_and_mixed_even_if_the_registry_has_grown() {
     let state = Arc::new(State::new([&target]));
     let known = || state.registry("r").unwrap().known();
     let schedule =
-        Schedule::start(Arc::clone(&state), &Config { registries: vec![target] }, SweepThread::start().unwrap())
-            .unwrap();
+        Schedule::start(Arc::clone(&state), &Config { registries: vec![target] }, &Handle::current()).unwrap();
     let sweeps = || known().sweeps[0];
     poll_until(BOUND, async || (sweeps() == 1).then_some(())).await;
     let first = registry.request_count();

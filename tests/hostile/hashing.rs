@@ -9,7 +9,7 @@ use registry_integrity_probe::demo::{Endpoint, Headers, Image, LoggedRequest, Re
 use registry_integrity_probe::report::Reason;
 use registry_integrity_probe::schedule::Schedule;
 use registry_integrity_probe::state::State;
-use registry_integrity_probe::sweep_thread::SweepThread;
+use tokio::runtime::Handle;
 
 use super::{app, reasons, registry_with};
 use crate::support::poll_until;
@@ -33,7 +33,7 @@ async fn a_flipped_byte_is_found_between_sweeps_stays_and_goes_when_it_is_mended
     registry.replace("app", &layer.digest, layer.flipped(), Headers::Follow);
     let config = config(&registry, None);
     let state = Arc::new(State::new(&config.registries));
-    let _schedule = Schedule::start(Arc::clone(&state), &config, SweepThread::start().unwrap()).unwrap();
+    let _schedule = Schedule::start(Arc::clone(&state), &config, &Handle::current()).unwrap();
     let report = || state.registries()[0].known().report;
     poll_until(Duration::from_secs(30), async || {
         report().filter(|report| reasons(report) == [Reason::DigestMismatch]).map(drop)
@@ -53,7 +53,7 @@ async fn a_budget_that_lasts_for_hours_holds_up_no_sweep() {
     let registry = registry_with(&app()).await;
     let config = config(&registry, Some(10));
     let state = Arc::new(State::new(&config.registries));
-    let _schedule = Schedule::start(Arc::clone(&state), &config, SweepThread::start().unwrap()).unwrap();
+    let _schedule = Schedule::start(Arc::clone(&state), &config, &Handle::current()).unwrap();
     poll_until(Duration::from_secs(30), async || (state.registries()[0].known().sweeps[0] >= 4).then_some(())).await;
     assert_eq!(reasons(&state.registries()[0].known().report.unwrap()), []);
 }
@@ -71,7 +71,7 @@ async fn thirty_blobs() -> Registry {
 async fn asked_of_blobs(registry: &Registry, target: Target, time: Duration) -> BTreeMap<String, Vec<LoggedRequest>> {
     let config = Config { registries: vec![target] };
     let state = Arc::new(State::new(&config.registries));
-    let schedule = Schedule::start(Arc::clone(&state), &config, SweepThread::start().unwrap()).unwrap();
+    let schedule = Schedule::start(Arc::clone(&state), &config, &Handle::current()).unwrap();
     tokio::time::sleep(time).await;
     drop(schedule);
     assert_eq!(reasons(&state.registries()[0].known().report.unwrap()), []);

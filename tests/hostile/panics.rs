@@ -14,9 +14,9 @@ use registry_integrity_probe::report::{Cause, Outcome};
 use registry_integrity_probe::schedule::{Schedule, SweepOnce};
 use registry_integrity_probe::state::State;
 use registry_integrity_probe::sweep::{Job, sweep};
-use registry_integrity_probe::sweep_thread::SweepThread;
 use registry_integrity_probe::web::{Limits, Web, serve};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{app, registry_with};
@@ -123,8 +123,7 @@ impl Service {
         let state = Arc::new(State::new(&config.registries));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let schedule =
-            Schedule::sweeping_by(sweep, Arc::clone(&state), &config, SweepThread::start().unwrap()).unwrap();
+        let schedule = Schedule::sweeping_by(sweep, Arc::clone(&state), &config, &Handle::current()).unwrap();
         let shutdown = CancellationToken::new();
         let app = Web { state, lifecycle: None, external_url: None }.into_router();
         tokio::spawn(serve(vec![listener], app, Limits::default(), shutdown.clone()));
