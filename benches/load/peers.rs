@@ -1,5 +1,5 @@
-//! What others make of the same registry: a Python session, skopeo, crane. They are slower and see less, so that they get a
-//! part of it.
+//! What others make of the same registry: oha, a Python session, skopeo, crane. The last three are slower and see less, so
+//! that all get a part of it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -29,6 +29,19 @@ pub fn compare(folder: &Path, address: SocketAddr, repositories: usize) {
     println!("the same {repositories} repositories, {objects} objects behind {} tags:", repositories * TAGS);
     let base = swept.used;
     tell("sweep", base, base, "every object, with the last byte of each blob");
+    if let Some(oha) = program("oha") {
+        let all = requests(repositories, stored, Evidence::Head);
+        let heads = all.iter().filter(|request| request.method == "HEAD");
+        let urls: String = heads.map(|request| format!("http://{address}{}\n", request.path)).collect();
+        let path = folder.join("urls");
+        fs::write(&path, urls).expect("room for a file");
+        let mut command = Command::new(oha);
+        command
+            .args(["--no-tui", "-c", "8", "-m", "HEAD", "-n", &all.len().to_string(), "--urls-from-file"])
+            .arg(&path);
+        let used = process::run(command.stdout(Stdio::null()), &[]);
+        tell("oha, 8 connections", used, base, "as many requests, all by HEAD; nothing is judged");
+    }
     if let Some(python) = program("python3") {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/load/session.py");
         let used = process::run(Command::new(python).arg(script).arg(address.to_string()).arg(&path), &[]);
