@@ -345,6 +345,20 @@ async fn a_failure_stays_while_the_manifest_above_it_cannot_be_read() {
     assert_eq!(sweeping.changes.gone.len(), 2);
 }
 
+/// Found by the oracle of `tests/hostile`.
+#[tokio::test]
+async fn a_tag_that_resolves_again_is_not_missing_any_more_whatever_cannot_be_read_below_it() {
+    let image = index("app");
+    let registry = registry_with("app:1", &image).await;
+    registry.remove_manifest("app", &image.root().digest);
+    let mut sweeping = Sweeping::of(&registry);
+    assert_eq!(failed(&sweeping.sweep().await), [(Kind::Manifest, Reason::Missing, None)]);
+    registry.push("app:1", &image);
+    registry.fault(on(&image.children().next().unwrap().digest), answers(403));
+    let report = sweeping.sweep().await;
+    assert_eq!((failed(&report), report.unverified.len()), (vec![], 1), "{report:#?}");
+}
+
 #[tokio::test]
 async fn a_failure_goes_when_nothing_needs_the_object_any_more() {
     let image = index("app");

@@ -332,6 +332,8 @@ impl Reading<'_> {
         let Some((id, root)) = roots.next().filter(|(_, root)| !root.gone) else { return !self.list_was_read };
         match (&root.finding, root.node) {
             (Some(_), _) => true,
+            // What was bad is the reference itself, and it resolves now, whatever lies below.
+            (None, _) if known.digest.is_none() => false,
             (None, None) => false,
             (None, Some(_)) => self.opaque.get(&id).is_some_and(|unread| {
                 unread.iter().any(|&node| match self.graph.nodes[node].finding() {
