@@ -75,3 +75,22 @@ fn parts_know_only_what_lies_below_them() {
     }
     assert_eq!(seen.len(), ALLOWED.len(), "a part that is named here is gone");
 }
+
+/// What stands between two semicolons outside of tests and comments, with `serde_json::from_` in it.
+fn readings(source: &str) -> Vec<String> {
+    let production = source.split("#[cfg(test)]\nmod tests").next().unwrap_or(source);
+    let code: Vec<_> = production.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let statements = code.join("\n");
+    statements.split(';').filter(|text| text.contains("serde_json::from_")).map(str::to_string).collect()
+}
+
+#[test]
+fn json_of_registries_is_read_as_objects_and_never_by_position() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/registry");
+    let mut files = Vec::new();
+    source_files(&root, &mut files);
+    let found: Vec<_> = files.iter().flat_map(|file| readings(&fs::read_to_string(file).unwrap())).collect();
+    assert!(found.len() >= 4, "{found:#?}");
+    let odd: Vec<_> = found.iter().filter(|it| !it.contains("Object(") && !it.contains("::<Value>")).collect();
+    assert!(odd.is_empty(), "serde reads a list by position unless it is wrapped in oci::Object: {odd:#?}");
+}
