@@ -98,7 +98,7 @@ async fn tokens_that_are_revoked_are_asked_for_again() {
     let revoker = tokio::spawn(async move {
         loop {
             tokens.revoke_all();
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
     });
     let report = Sweeping::of(&registry).with(|target| target.rate_limit = Some(400.0)).sweep().await;
