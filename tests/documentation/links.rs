@@ -69,7 +69,7 @@ fn every_page_can_be_reached_from_the_readme() {
     let link = Regex::new(r"\[[^\]]*\]\(([^)\s#]+)[^)]*\)").unwrap();
     let (mut reached, mut open) = (BTreeSet::new(), vec![PathBuf::from("README.md")]);
     while let Some(page) = open.pop() {
-        if !page.extension().is_some_and(|it| it == "md") || !reached.insert(page.clone()) {
+        if page.extension().is_none_or(|it| it != "md") || !reached.insert(page.clone()) {
             continue;
         }
         for found in link.captures_iter(&read(page.to_str().unwrap())).filter(|found| !found[1].contains("://")) {
