@@ -11,8 +11,14 @@ use crate::pages::{pages, prose_and_blocks, read, rows_below, spans};
 const NAME: &str = "registry-integrity-probe";
 
 /// Flags of other programs that the pages' sentences speak of without their program's name.
-const OF_OTHERS: [&str; 5] =
-    ["--build-arg", "--collector.textfile.directory", "--no-cache", "--persistence.file", "--user"];
+const OF_OTHERS: [&str; 6] = [
+    "--build-arg",
+    "--collector.textfile.directory",
+    "--dest-tls-verify",
+    "--no-cache",
+    "--persistence.file",
+    "--user",
+];
 
 fn program() -> Command {
     let mut program = Cli::command();
