@@ -11,8 +11,9 @@ use regex::Regex;
 use registry_integrity_probe::metrics::FAMILIES;
 use saphyr::{LoadableYamlNode, Yaml};
 
-const RULES: &str = "alerts/registry-integrity.rules.yaml";
-/// The same rules for the Prometheus operator. `UPDATE=1 cargo test --test alerts` writes it anew.
+/// Those of what is asked over HTTP, and those of the storage.
+const RULES: [&str; 2] = ["alerts/registry-integrity.rules.yaml", "alerts/registry-storage.rules.yaml"];
+/// All of them for the Prometheus operator. `UPDATE=1 cargo test --test alerts` writes it anew.
 const PROMETHEUS_RULE: &str = "alerts/prometheus-rule.yaml";
 
 /// What kube-state-metrics says of containers.
@@ -38,10 +39,20 @@ fn text(yaml: &Yaml) -> String {
 }
 
 fn rules<T>(wanted: impl Fn(&Yaml) -> Option<T>) -> Vec<T> {
-    let source = read(RULES);
-    let documents = Yaml::load_from_str(&source).unwrap();
-    let groups = documents[0]["groups"].as_sequence().unwrap();
-    groups.iter().flat_map(|group| group["rules"].as_sequence().unwrap()).filter_map(wanted).collect()
+    let mut found = Vec::new();
+    for source in RULES.map(read) {
+        let documents = Yaml::load_from_str(&source).unwrap();
+        let groups = documents[0]["groups"].as_sequence().unwrap();
+        found.extend(groups.iter().flat_map(|group| group["rules"].as_sequence().unwrap()).filter_map(&wanted));
+    }
+    found
+}
+
+/// What `scan --textfile` writes.
+fn of_the_scan() -> BTreeSet<String> {
+    let name = Regex::new(r#""(registry_storage_scan_\w+)""#).unwrap();
+    let source = read("src/storage/textfile.rs");
+    name.captures_iter(&source).map(|found| found[1].to_string()).collect()
 }
 
 fn alerts() -> Vec<Alert> {
@@ -89,16 +100,19 @@ fn the_alerts_are_there() {
             "RegistryImageBrokenInUse",
             "RegistryProbeSlow",
             "RegistryProbeDown",
+            "RegistryStorageCollectionWouldBreakImages",
+            "RegistryStorageScanStale",
         ]
     );
 }
 
 #[test]
 fn expressions_use_metrics_that_exist() {
-    let records = records();
+    let (records, of_the_scan) = (records(), of_the_scan());
     let existing: BTreeSet<&str> = FAMILIES
         .iter()
         .map(|family| family.name)
+        .chain(of_the_scan.iter().map(String::as_str))
         .chain(records.iter().map(|(name, _)| name.as_str()))
         .chain(OF_KUBERNETES)
         .collect();
@@ -118,8 +132,9 @@ fn expressions_use_metrics_that_exist() {
 fn labels_in_expressions_and_texts_exist() {
     let of_the_target = ["instance", "pod", "job", "shard"];
     let of_kubernetes = ["cluster", "namespace", "container", "image", "image_spec"];
-    let existing: BTreeSet<&str> =
-        FAMILIES.iter().flat_map(|family| family.labels).copied().chain(of_the_target).chain(of_kubernetes).collect();
+    let of_the_scan = ["root", "engine", "delete_untagged"];
+    let of_others = of_the_target.into_iter().chain(of_kubernetes).chain(of_the_scan);
+    let existing: BTreeSet<&str> = FAMILIES.iter().flat_map(|family| family.labels).copied().chain(of_others).collect();
     let lists = Regex::new(r"(?:without|ignoring|by|on|group_left) \(([a-z_, ]+)\)").unwrap();
     let in_texts = Regex::new(r"\$labels\.(\w+)").unwrap();
     let is_used_in = |expression: &str| -> Vec<String> {
@@ -136,7 +151,11 @@ fn labels_in_expressions_and_texts_exist() {
         for (_, text) in &alert.annotations {
             used.extend(in_texts.captures_iter(text).map(|label| label[1].to_string()));
         }
-        let whose = if alert.name == "RegistryProbeDown" { "job" } else { "registry" };
+        let whose = match alert.name.as_str() {
+            "RegistryProbeDown" => "job",
+            name if name.starts_with("RegistryStorage") => "root",
+            _ => "registry",
+        };
         assert!(used.iter().any(|label| label == whose), "{}", alert.name);
         for label in used {
             assert!(existing.contains(label.as_str()), "{}: {label}", alert.name);
@@ -163,7 +182,8 @@ fn every_alert_tells_what_to_do_and_leads_to_its_runbook() {
 #[test]
 fn every_alert_has_a_quiet_and_a_firing_test() {
     for alert in alerts() {
-        let source = read(&format!("alerts/tests/{}.yaml", alert.name));
+        let file = if alert.name.starts_with("RegistryStorage") { "registry-storage" } else { &alert.name };
+        let source = read(&format!("alerts/tests/{file}.yaml"));
         let documents = Yaml::load_from_str(&source).unwrap();
         let tests = documents[0]["tests"].as_sequence().unwrap();
         let expected: Vec<usize> = tests
@@ -183,31 +203,54 @@ fn promtool(arguments: &[&str]) {
     assert!(output.status.success(), "{said}");
 }
 
+/// The groups of a file of rules, two more to the right, and what its head says before it comes to the runbooks.
+fn indented(source: &str) -> (String, String) {
+    let (head, groups) = source.split_once("\ngroups:\n").unwrap();
+    let (about, _) = head.split_once("\n#\n# runbook_url:").unwrap();
+    let line = |line: &str| if line.is_empty() { "\n".to_string() } else { format!("  {line}\n") };
+    (about.to_string(), groups.lines().map(line).collect())
+}
+
 #[test]
 fn the_operator_s_object_holds_the_same_rules() {
-    let rules = read(RULES);
-    let (head, groups) = rules.split_once("\ngroups:\n").unwrap();
+    let [integrity, storage] = RULES.map(read);
+    let ((_, groups), (about, storage_groups)) = (indented(&integrity), indented(&storage));
+    let (head, _) = integrity.split_once("\ngroups:\n").unwrap();
     let head = head.replace("registry-integrity.rules.yaml", "prometheus-rule.yaml");
-    let indented: String =
-        groups.lines().map(|line| if line.is_empty() { "\n".to_string() } else { format!("  {line}\n") }).collect();
+    let about: String = about.lines().map(|line| format!("    {line}\n")).collect();
     let object = format!(
-        "# Generated from registry-integrity.rules.yaml; change that one.\n#\n{head}\n\
+        "# Generated from registry-integrity.rules.yaml and registry-storage.rules.yaml; change those.\n#\n{head}\n\
          apiVersion: monitoring.coreos.com/v1\n\
          kind: PrometheusRule\n\
          metadata:\n  name: registry-integrity-probe\n  labels:\n    app.kubernetes.io/name: registry-integrity-probe\n\
-         spec:\n  groups:\n{indented}"
+         spec:\n  groups:\n{groups}\n{about}{storage_groups}"
     );
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(project(PROMETHEUS_RULE), &object).unwrap();
     }
     assert_eq!(read(PROMETHEUS_RULE), object, "UPDATE=1 cargo test --test alerts writes it anew");
-    let (object, rules) = (Yaml::load_from_str(&object).unwrap(), Yaml::load_from_str(&rules).unwrap());
-    assert_eq!(object[0]["spec"]["groups"], rules[0]["groups"]);
+    let groups = |yaml: &str, below: &[&str]| {
+        let document = Yaml::load_from_str(yaml).unwrap().remove(0);
+        let groups = below.iter().fold(&document, |it, key| &it[*key])["groups"].as_sequence().unwrap().clone();
+        groups.iter().map(|group| format!("{group:?}")).collect::<Vec<_>>()
+    };
+    assert_eq!(groups(&object, &["spec"]), [groups(&integrity, &[]), groups(&storage, &[])].concat());
+}
+
+#[test]
+fn no_file_of_rules_is_left_out() {
+    let mut files: Vec<String> = std::fs::read_dir(project("alerts"))
+        .unwrap()
+        .map(|entry| format!("alerts/{}", entry.unwrap().file_name().to_string_lossy()))
+        .filter(|name| name.ends_with(".rules.yaml"))
+        .collect();
+    files.sort();
+    assert_eq!(files, RULES);
 }
 
 #[test]
 fn promtool_accepts_the_rules() {
-    promtool(&["check", "rules", RULES]);
+    promtool(&["check", "rules", RULES[0], RULES[1]]);
 }
 
 #[test]

@@ -10,8 +10,9 @@ pub use families::{FAMILIES, Family};
 pub use groups::{Group, render_groups};
 pub use prometheus::proto::MetricType;
 
-use prometheus::core::Collector;
+use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
 
 use crate::state::State;
@@ -27,7 +28,24 @@ pub fn render(state: &State) -> String {
 
 /// What `/metrics` answers: [`render`]'s metrics and this process's own.
 pub fn render_with_process(state: &State) -> String {
-    encode(vec![Box::new(StateCollector::new(state)), Box::new(ProcessCollector::for_self())])
+    encode(vec![Box::new(StateCollector::new(state)), Box::new(OwnProcess(ProcessCollector::for_self()))])
+}
+
+/// This process's own metrics, without the time of its start where nobody can tell it: that is counted from the machine's,
+/// which stands in `/proc/stat`, and where that is hidden the collector says 1970.
+struct OwnProcess(ProcessCollector);
+
+impl Collector for OwnProcess {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = self.0.collect();
+        let is_unknown = |family: &MetricFamily| family.get_metric().iter().any(|it| it.get_gauge().get_value() <= 0.0);
+        families.retain(|family| family.name() != "process_start_time_seconds" || !is_unknown(family));
+        families
+    }
 }
 
 /// Writes the families of some collectors in the text format, sorted by name and then by label values.

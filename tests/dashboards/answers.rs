@@ -1,5 +1,5 @@
-//! Every query, asked of a real Prometheus that scrapes the real exporter: while everything is whole, and while something is
-//! broken, something cannot be judged, and a token service is asked.
+//! Every query, asked of a real Prometheus that scrapes the real exporter and evaluates the real rules: while everything is
+//! whole, and while something is broken and used by containers, something cannot be judged, and a token service is asked.
 
 use std::time::Duration;
 
@@ -7,14 +7,16 @@ use registry_integrity_probe::demo::fault::{answers, on};
 use registry_integrity_probe::demo::{Auth, Image, Registry, TokenService};
 
 use super::form::filled_in;
-use super::{Query, dashboards, queries};
+use super::{Query, dashboards, project, queries};
+use crate::monitoring::kube_state_metrics::of_containers;
 use crate::monitoring::{self, Service};
 use crate::support::probe::probe;
 
 const BOUND: Duration = Duration::from_secs(60);
 
 /// Queries that have nothing to return while everything is whole, and why.
-const SILENT_WHILE_WHOLE: [(&str, &str); 4] = [
+const SILENT_WHILE_WHOLE: [(&str, &str); 5] = [
+    ("registry-integrity-overview: Who uses what is broken A", "nothing is broken"),
     ("registry-integrity-overview: Images that are broken A", "none is"),
     ("registry-integrity-overview: Images that could not be judged A", "all could be"),
     ("registry-integrity-overview: Failed objects A", "none failed"),
@@ -81,7 +83,14 @@ async fn every_query_returns_something_when_it_should() {
     ])
     .serve()
     .await;
-    let Some(prometheus) = monitoring::prometheus(service.address()).await else { return };
+    let host = registry.url().replace("http://", "");
+    let used = ["web", "batch"].map(|namespace| (namespace, format!("{host}/infra-ci:latest")));
+    let whole_one = format!("{host}/app:1");
+    let containers =
+        [(used[0].0, &*used[0].1), (used[1].0, &*used[1].1), (used[1].0, &*used[1].1), ("web", &*whole_one)];
+    let jobs = [("scraped", service.address()), ("kube-state-metrics", of_containers(&containers).await)];
+    let rules = std::fs::read_to_string(project("alerts/registry-integrity.rules.yaml")).unwrap();
+    let Some(prometheus) = monitoring::prometheus_of(&jobs, None, &[&rules]).await else { return };
 
     returns_something(&prometheus, "two sweeps", r#"sum(registry_integrity_sweeps_total{outcome="complete"}) >= 2"#)
         .await;
@@ -96,4 +105,39 @@ async fn every_query_returns_something_when_it_should() {
         returns_something(&prometheus, "broken", finding).await;
     }
     ask_all(&prometheus, "broken", &never).await;
+
+    let of = |place: &str| {
+        let query =
+            all_queries().into_iter().find(|query| query.place.ends_with(place)).expect("it is the place of a query");
+        filled_in(&query.expression)
+    };
+    prometheus.wait_for(&of("Broken images in use A"), &["1"]).await;
+    let mut found: Vec<(String, String)> = prometheus
+        .query(&of("Who uses what is broken A"))
+        .await
+        .into_iter()
+        .map(|(labels, count)| {
+            let labels = ["namespace", "registry", "repository", "tag", "reason"]
+                .map(|name| labels[name].as_str().unwrap_or("?"));
+            (labels.join(" "), count)
+        })
+        .collect();
+    found.sort();
+    let expected = [("batch", "2"), ("web", "1")]
+        .map(|(namespace, count)| (format!("{namespace} private infra-ci latest missing"), count.to_string()));
+    assert_eq!(found, expected);
+}
+
+/// Where nobody knows what containers use, the panel has no data, and is not green.
+#[tokio::test]
+async fn without_kube_state_metrics_nobody_says_that_nothing_broken_is_used() {
+    let registry = Registry::start().await.unwrap();
+    registry.push("app:1", &Image::manifest().named("app"));
+    let service = probe(["serve", "--registry", &registry.url()]).serve().await;
+    let rules = std::fs::read_to_string(project("alerts/registry-integrity.rules.yaml")).unwrap();
+    let jobs = [("scraped", service.address())];
+    let Some(prometheus) = monitoring::prometheus_of(&jobs, None, &[&rules]).await else { return };
+    returns_something(&prometheus, "a sweep", r#"registry_integrity_images{state="intact"} == 1"#).await;
+    let query = all_queries().into_iter().find(|query| query.place.ends_with("Broken images in use A")).unwrap();
+    assert_eq!(prometheus.query(&filled_in(&query.expression)).await, []);
 }

@@ -26,6 +26,8 @@ pub struct Panel {
     mappings: Value,
     targets: Vec<(String, &'static str)>,
     is_table: bool,
+    /// How the value of a table's row is called; without, it is left out.
+    value: Option<&'static str>,
     link: Option<(&'static str, &'static str)>,
 }
 
@@ -44,6 +46,7 @@ impl Panel {
             mappings: json!([]),
             targets: Vec::new(),
             is_table: false,
+            value: None,
             link: None,
         }
     }
@@ -110,6 +113,11 @@ impl Panel {
             options: json!({"cellHeight": "sm", "showHeader": true, "frameIndex": 0, "showTypeIcons": false}),
             ..Self::new("table", title, description, "short")
         }
+    }
+
+    /// A table with a column for the value too.
+    pub fn counted(self, value: &'static str) -> Self {
+        Self { value: Some(value), ..self }
     }
 
     /// A query, and how its series are named.
@@ -179,8 +187,11 @@ impl Panel {
             "targets": self.targets.iter().enumerate().map(target).collect::<Vec<_>>(),
         });
         if self.is_table {
-            let hidden = json!({"Time": true, "Value": true});
-            let transformation = json!({"id": "organize", "options": {"excludeByName": hidden}});
+            let options = match self.value {
+                Some(value) => json!({"excludeByName": {"Time": true}, "renameByName": {"Value": value}}),
+                None => json!({"excludeByName": {"Time": true, "Value": true}}),
+            };
+            let transformation = json!({"id": "organize", "options": options});
             panel["transformations"] = json!([transformation]);
         }
         if let Some((title, url)) = self.link {

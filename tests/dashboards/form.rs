@@ -9,6 +9,7 @@ use regex::Regex;
 use registry_integrity_probe::metrics::FAMILIES;
 use serde_json::Value;
 
+use super::overview::CONTAINERS;
 use super::{dashboards, panels, project, queries};
 use crate::support::peer;
 
@@ -65,7 +66,10 @@ fn every_query_is_promql_of_metrics_that_exist_and_of_the_chosen_probes() {
         .iter()
         .flat_map(|family| suffixes.map(|suffix| format!("{}{suffix}", family.name)))
         .chain(OF_THE_PROCESS.map(str::to_string))
+        .chain([CONTAINERS.to_string()])
         .collect();
+    let rules = std::fs::read_to_string(project("alerts/registry-integrity.rules.yaml")).unwrap();
+    assert!(rules.contains(&format!("- record: {CONTAINERS}\n")));
     for query in dashboards().iter().flat_map(|(_, dashboard)| queries(dashboard)) {
         let expression =
             parser::parse(&filled_in(&query.expression)).unwrap_or_else(|error| panic!("{query:?}: {error}"));
@@ -76,7 +80,9 @@ fn every_query_is_promql_of_metrics_that_exist_and_of_the_chosen_probes() {
             let name = selector.name.unwrap();
             assert!(existing.contains(&name), "{query:?}: {name}");
             let is_chosen = selector.matchers.matchers.iter().any(|matcher| matcher.name == "job");
-            assert!(is_chosen || query.place.ends_with(": job"), "{query:?}: {name} of any job");
+            // Containers are no probe's.
+            let is_of_any = name == CONTAINERS || query.place.ends_with(": job");
+            assert!(is_chosen || is_of_any, "{query:?}: {name} of any job");
         }
     }
 }

@@ -4,9 +4,27 @@ use serde_json::Value;
 
 use super::build::{CHOSEN, GREEN, Panel, RED, YELLOW, annotation, dashboard};
 
+/// What the rules make of kube-state-metrics' containers: how many use an image, by namespace.
+pub const CONTAINERS: &str = "registry_integrity:container_images:count";
+
+/// How many containers of each namespace use an image that is broken. As the alert RegistryImageBrokenInUse, by host,
+/// repository and tag; where two configured registries have one host, either is named.
+fn broken_in_use() -> String {
+    let c = CHOSEN;
+    let host =
+        format!("topk by (job, registry) (1, max by (job, registry, host) (registry_integrity_registry_info{{{c}}}))");
+    let broken = format!(
+        "max by (job, registry, repository, tag, reason) (registry_integrity_image_broken{{{c}}}) * on (job, registry) group_left (host) {host}"
+    );
+    let one =
+        format!("topk by (host, repository, tag) (1, max by (registry, host, repository, tag, reason) ({broken}))");
+    format!(r#"{CONTAINERS}{{host!=""}} * on (host, repository, tag) group_left (registry, reason) {one}"#)
+}
+
 /// `dashboards/registry-integrity-overview.json`
 pub fn overview() -> Value {
     let c = CHOSEN;
+    let used = broken_in_use();
     let broke = format!("sum by (registry, kind, reason) (delta(registry_integrity_failures{{{c}}}[$__interval])) > 0");
     dashboard(
         "registry-integrity-overview",
@@ -61,6 +79,26 @@ pub fn overview() -> Value {
                         .worded(&[("0", "whole", GREEN), ("1", "not all judged", YELLOW), ("2", "broken", RED)])
                         .coloured(GREEN, &[(1.0, YELLOW), (2.0, RED)])
                         .sized(24, 6),
+                ],
+            ),
+            (
+                "What hurts first",
+                vec![
+                    Panel::stat("Broken images in use", "Broken images that containers of a Kubernetes cluster use: their next pull fails. Needs kube-state-metrics and the recording rules of this project in the same Prometheus; no data means that nobody knows.", "short")
+                        .query(
+                            format!(
+                                r#"count by (registry) (max by (registry, host, repository, tag) ({used})) or (0 * max by (registry) (registry_integrity_images{{{c}}}) and on () count({CONTAINERS}))"#
+                            ),
+                            "{{registry}}",
+                        )
+                        .coloured(GREEN, &[(1.0, RED)])
+                        .sized(6, 8)
+                        .linked("What to do", "${runbooks}/RegistryImageBrokenInUse.md"),
+                    Panel::table("Who uses what is broken", "Each broken image that containers use, by namespace: do not restart, drain or scale these before it is mended.")
+                        .query(used.clone(), "")
+                        .counted("containers")
+                        .sized(18, 8)
+                        .linked("What to do", "${runbooks}/RegistryImageBrokenInUse.md"),
                 ],
             ),
             (

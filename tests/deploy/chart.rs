@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::objects::{
-    VARIANTS, chart, container, helm, kind, kustomized, parse, project, read, templated, the, values_files, workload,
+    RULES, VARIANTS, chart, container, helm, kind, kustomized, parse, project, read, rule_groups, templated, the,
+    values_files, workload,
 };
 
 #[test]
@@ -65,17 +66,19 @@ fn compare(path: &str, values: &Value, schema: &Value) {
 
 #[test]
 fn its_alerts_and_dashboards_are_those_of_the_project() {
-    let rules = "registry-integrity.rules.yaml";
-    let copy = format!("deploy/helm/registry-integrity-probe/files/rules/{rules}");
-    assert_eq!(read(&copy), read(&format!("alerts/{rules}")), "copy it again: cp alerts/{rules} {copy}");
+    for rules in RULES {
+        let copy = format!("deploy/helm/registry-integrity-probe/files/rules/{rules}");
+        assert_eq!(read(&copy), read(&format!("alerts/{rules}")), "copy it again: cp alerts/{rules} {copy}");
+    }
 
     let Some(text) = templated(&chart().join("ci/everything.yaml")) else { return };
     let objects = parse(&text);
-    let source = read("alerts/registry-integrity.rules.yaml");
-    let place = "https://runbooks.example.com/registry-integrity-probe";
-    assert!(source.contains(place));
-    let moved = source.replace(place, "https://runbooks.example.org/probe");
-    assert_eq!(the(&objects, "PrometheusRule")["spec"], parse(&moved)[0]);
+    let moved = rule_groups(|text| {
+        let place = "https://runbooks.example.com/registry-integrity-probe";
+        assert!(text.contains(place));
+        text.replace(place, "https://runbooks.example.org/probe")
+    });
+    assert_eq!(the(&objects, "PrometheusRule")["spec"]["groups"], Value::from(moved));
 
     let names = |folder: &Path| {
         let files = fs::read_dir(folder).into_iter().flatten();

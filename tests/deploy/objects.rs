@@ -16,6 +16,15 @@ pub const OLDEST: &str = "1.29";
 /// The newest whose schemas are at hand.
 pub const NEWEST: &str = "1.37";
 
+/// The files of rules in `alerts`; tests/alerts.rs says that there are no others.
+pub const RULES: [&str; 2] = ["registry-integrity.rules.yaml", "registry-storage.rules.yaml"];
+
+/// Their groups, in this order, of each text as it is changed.
+pub fn rule_groups(changed: impl Fn(String) -> String) -> Vec<Value> {
+    let groups = |file| parse(&changed(read(&format!("alerts/{file}"))))[0]["groups"].as_array().unwrap().clone();
+    RULES.into_iter().flat_map(groups).collect()
+}
+
 pub fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

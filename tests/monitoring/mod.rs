@@ -1,6 +1,7 @@
 //! Prometheus and the programs around it, as peers: each on a port of its own, until it is dropped.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod kube_state_metrics;
 pub mod webhook;
 
 use std::fs::{self, File};
@@ -142,16 +143,34 @@ pub async fn alerting_prometheus(
     alertmanager: Option<SocketAddr>,
     rules: &str,
 ) -> Option<Service> {
-    // honor_labels: as docs/cronjob.md says for a Pushgateway.
+    prometheus_of(&[("scraped", scraped)], alertmanager, &[rules]).await
+}
+
+/// A Prometheus that scrapes several programs, each as a job of its own, and evaluates several files of rules.
+pub async fn prometheus_of(
+    jobs: &[(&str, SocketAddr)],
+    alertmanager: Option<SocketAddr>,
+    rules: &[&str],
+) -> Option<Service> {
+    // honor_labels: as docs/cronjob.md says for a Pushgateway, and as kube-state-metrics is scraped.
+    let jobs: String = jobs
+        .iter()
+        .map(|(job, address)| {
+            format!("  - {{job_name: {job}, honor_labels: true, static_configs: [{{targets: ['{address}']}}]}}\n")
+        })
+        .collect();
     let config = format!(
         "global: {{scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}}\n\
-         rule_files: [rules.yaml]\n\
+         rule_files: ['rules-*.yaml']\n\
          alerting: {{alertmanagers: [{{static_configs: [{{targets: [{alertmanagers}]}}]}}]}}\n\
-         scrape_configs: [{{job_name: scraped, honor_labels: true, static_configs: [{{targets: ['{scraped}']}}]}}]\n",
+         scrape_configs:\n{jobs}",
         alertmanagers = alertmanager.map(|address| format!("'{address}'")).unwrap_or_default(),
     );
     let arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=data"];
-    Service::start("prometheus", &arguments, &[("prometheus.yml", &config), ("rules.yaml", rules)]).await
+    let names: Vec<String> = (0..rules.len()).map(|nth| format!("rules-{nth}.yaml")).collect();
+    let mut files: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(rules.iter().copied()).collect();
+    files.push(("prometheus.yml", &config));
+    Service::start("prometheus", &arguments, &files).await
 }
 
 /// An Alertmanager that tells every alert to a webhook at once.

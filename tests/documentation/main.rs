@@ -1,0 +1,7 @@
+//! What the pages say is held against the program: keys and defaults of the configuration, flags, and where links lead.
+
+mod configuration;
+mod flags;
+mod links;
+mod pages;
+mod web_configuration;
