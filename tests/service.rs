@@ -208,7 +208,7 @@ async fn who_asks_does_not_wait_for_a_sweep() {
         .boxed()
     };
     let thread = SweepThread::start().unwrap();
-    let _schedule = Schedule::sweeping_by(busy, Arc::clone(&state), &config, thread).unwrap();
+    let _schedule = Schedule::sweeping_by(busy, Arc::clone(&state), &config, thread.handle()).unwrap();
     poll_until(BOUND, async || state.registry("r")?.known().sweeping.map(drop)).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
