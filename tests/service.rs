@@ -4,15 +4,25 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use registry_integrity_probe::config::{Config, Target};
 use registry_integrity_probe::demo::fault::{answers, at, everything, hangs};
 use registry_integrity_probe::demo::{Endpoint, Image, Registry};
 use registry_integrity_probe::oci::Digest;
+use registry_integrity_probe::schedule::{Schedule, SweepOnce};
+use registry_integrity_probe::state::State;
+use registry_integrity_probe::sweep::sweep;
+use registry_integrity_probe::sweep_thread::SweepThread;
+use registry_integrity_probe::web::{self, Web};
 use serde_json::Value;
 use support::poll_until;
 use support::probe::{RunningProbe, probe};
 use support::raw_http::ask;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 const BOUND: Duration = Duration::from_secs(30);
 
@@ -182,6 +192,33 @@ async fn a_changed_configuration_is_taken_up_and_a_wrong_one_is_not() {
     write_config(folder.path(), &[("new", &two.url())]);
     assert_eq!(ask(service.address(), "POST", "/-/reload").send().await.status, Some(200));
     assert_eq!(sample(&service, MISSING_CHILD).await, None);
+}
+
+/// The sweep of this test never lets go of its thread, and whoever asks is answered all the same.
+#[tokio::test]
+async fn who_asks_does_not_wait_for_a_sweep() {
+    let target = Target { name: "r".to_string(), ..Target::with_defaults("http://127.0.0.1:1".parse().unwrap()) };
+    let config = Config { registries: vec![target] };
+    let state = Arc::new(State::new(&config.registries));
+    let busy: SweepOnce = |client, job| {
+        async move {
+            std::thread::sleep(BOUND);
+            sweep(client, job).await
+        }
+        .boxed()
+    };
+    let thread = SweepThread::start().unwrap();
+    let _schedule = Schedule::sweeping_by(busy, Arc::clone(&state), &config, thread.handle()).unwrap();
+    poll_until(BOUND, async || state.registry("r")?.known().sweeping.map(drop)).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Web { state, lifecycle: None, external_url: None }.into_router();
+    tokio::spawn(web::serve(vec![listener], app, web::Limits::default(), CancellationToken::new()));
+    let asked = Instant::now();
+    for path in ["/", "/metrics", "/api/v1/registries", "/-/healthy"] {
+        assert_eq!(ask(address, "GET", path).send().await.status, Some(200), "{path}");
+    }
+    assert!(asked.elapsed() < BOUND / 2, "{:?}", asked.elapsed());
 }
 
 #[tokio::test]

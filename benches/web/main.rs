@@ -1,7 +1,8 @@
 //! What clients of page and API take from a sweep, and how long they wait: sweeps with and without load, alternating.
 //!
 //! `cargo bench --bench web -- [OBJECTS [FAILURES [ROUNDS]]]`; the default is 50,000 objects, 10 of them broken, and 5 pairs
-//! of sweeps. The registry, the service and the clients share one process, and with it the processors.
+//! of sweeps. The registry, the service and the clients share one process, and with it the processors; sweeps have their
+//! thread, as in `serve`.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's report")]
 
@@ -17,6 +18,7 @@ use registry_integrity_probe::progress::Progress;
 use registry_integrity_probe::registry::HttpRegistry;
 use registry_integrity_probe::state::State;
 use registry_integrity_probe::sweep::{Job, sweep};
+use registry_integrity_probe::sweep_thread::SweepThread;
 use registry_integrity_probe::web::{Limits, Web, serve};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -98,6 +100,7 @@ struct Watched {
     target: Target,
     client: Arc<HttpRegistry>,
     address: SocketAddr,
+    thread: SweepThread,
 }
 
 impl Watched {
@@ -114,14 +117,14 @@ impl Watched {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("a bound listener has an address");
         runtime.spawn(serve(vec![listener], app, Limits::default(), CancellationToken::new()));
-        Self { state, target, client, address }
+        Self { state, target, client, address, thread: SweepThread::start().expect("a thread") }
     }
 
     fn sweep(&self, runtime: &Runtime) -> Duration {
         let registry = Arc::clone(&self.state.registries()[0]);
         let (target, client) = (self.target.clone(), Arc::clone(&self.client));
         let began = Instant::now();
-        let task = runtime.spawn(async move {
+        let task = self.thread.handle().spawn(async move {
             let (known, progress) = (registry.known(), Arc::new(Progress::default()));
             registry.began(SystemTime::now(), Arc::clone(&progress));
             let job = Job {
