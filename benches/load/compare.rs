@@ -32,6 +32,7 @@ pub fn compare(comparison: &Comparison<'_>) {
     let mut limits = vec![Vec::new(); connections.len()];
     let (mut ratios, mut cpu_ratios) = (Vec::new(), Vec::new());
     let (mut seconds, mut cpus, mut peaks, mut sent, mut served) = (vec![], vec![], vec![], vec![], vec![]);
+    let mut in_flight = Vec::new();
     // The first round warms the caches of the server's disk.
     for round in 0..=rounds {
         let mut best: Option<Run> = None;
@@ -55,6 +56,7 @@ pub fn compare(comparison: &Comparison<'_>) {
         cpus.push(a_request * 1e6);
         peaks.push(swept.used.peak as f64 / 1024.0);
         sent.push(swept.number("requests"));
+        in_flight.push(swept.concurrency);
         served.push(server_cpu / swept.number("requests") * 1e3);
         assert_eq!(swept.objects() as usize, repositories * OBJECTS);
     }
@@ -69,6 +71,7 @@ pub fn compare(comparison: &Comparison<'_>) {
     println!("  sweep's time to that of the fastest plain client: {}", told(ratios, 3));
     println!("  sweep's CPU a request: {} µs; to the plain client's: {}", told(cpus, 1), told(cpu_ratios, 2));
     println!("  server's CPU a request of the sweep: {} ms", told(served, 3));
+    println!("  requests in flight that the sweep came to: {}", told(in_flight, 0));
     println!("  sweep's peak memory: {} MiB", told(peaks, 1));
     println!("  sweep's requests: {}; objects, tags and pages: {most}", told(sent, 0));
 }

@@ -13,6 +13,8 @@ use super::process::{self, Used};
 pub struct Swept {
     pub used: Used,
     pub report: Value,
+    /// How many requests might be in flight when it ended.
+    pub concurrency: f64,
 }
 
 impl Swept {
@@ -48,10 +50,15 @@ pub fn command(folder: &Path, url: &str, evidence: Evidence, more: &str) -> Comm
 ///
 /// If the sweep finds anything else.
 pub fn run(folder: &Path, url: &str, evidence: Evidence, more: &str) -> Swept {
-    let used = process::run(&mut command(folder, url, evidence, more), &[]);
+    let metrics = folder.join("metrics.prom");
+    let used = process::run(command(folder, url, evidence, more).arg("--textfile").arg(&metrics), &[]);
+    let metrics = fs::read_to_string(metrics).expect("metrics");
+    let concurrency = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("registry_integrity_concurrency{")?.split_once("} ")?.1.parse().ok());
     let text = fs::read(folder.join("report.json")).expect("a report");
     let mut report: Value = serde_json::from_slice(&text).expect("a report in JSON");
     let report = report["registries"][0].take();
     assert_eq!(report["outcome"], "complete", "{report}");
-    Swept { used, report }
+    Swept { used, report, concurrency: concurrency.expect("a metric") }
 }

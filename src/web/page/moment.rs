@@ -138,6 +138,13 @@ mod tests {
     }
 
     #[test]
+    fn the_exact_time_is_there_for_machines_and_for_who_points_at_it() {
+        let moment = Moment::new(at("2026-04-19T09:00:00Z"), at("2026-04-19T12:00:00Z"));
+        let shown = r#"<time datetime="2026-04-19T09:00:00Z" title="2026-04-19 09:00:00 UTC">3 h ago</time>"#;
+        assert_eq!(moment.to_string(), shown);
+    }
+
+    #[test]
     fn times_before_and_after_now() {
         let now = at("2026-04-19T12:00:00Z");
         let told = |text| Moment::new(at(text), now).ago;
