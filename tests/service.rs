@@ -207,6 +207,7 @@ async fn who_asks_does_not_wait_for_a_sweep() {
         }
         .boxed()
     };
+    let began = Instant::now();
     let thread = SweepThread::start().unwrap();
     let _schedule = Schedule::sweeping_by(busy, Arc::clone(&state), &config, thread.handle()).unwrap();
     poll_until(BOUND, async || state.registry("r")?.known().sweeping.map(drop)).await;
@@ -214,11 +215,10 @@ async fn who_asks_does_not_wait_for_a_sweep() {
     let address = listener.local_addr().unwrap();
     let app = Web { state, lifecycle: None, external_url: None }.into_router();
     tokio::spawn(web::serve(vec![listener], app, web::Limits::default(), CancellationToken::new()));
-    let asked = Instant::now();
     for path in ["/", "/metrics", "/api/v1/registries", "/-/healthy"] {
         assert_eq!(ask(address, "GET", path).send().await.status, Some(200), "{path}");
     }
-    assert!(asked.elapsed() < BOUND / 2, "{:?}", asked.elapsed());
+    assert!(began.elapsed() < BOUND / 2, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -132,8 +132,9 @@ impl Hashing {
         for KeptBad { repository, digest, suspicion, detail, answers, found_at } in
             found.iter().filter_map(|text| serde_json::from_str(text).ok())
         {
-            let found_at = SystemTime::UNIX_EPOCH + Duration::from_secs(found_at);
-            if proofs.hashed_at(&repository, &digest).is_none_or(|whole_at| whole_at < found_at) {
+            // A file may hold a time that there is not.
+            let found_at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(found_at));
+            if proofs.hashed_at(&repository, &digest).is_none_or(|whole_at| Some(whole_at) < found_at) {
                 let bad = Bad { suspicion, detail, answers, since: now, at: now, asked_for: now };
                 self.lock().bad.insert((repository, digest), bad);
             }
@@ -300,7 +301,9 @@ mod tests {
         let changes = before.note_bad(key.clone(), Suspicion::Digest, "the bytes".to_string(), 4);
         let [(name, Some(found))] = &changes[..] else { panic!("{changes:?}") };
         let after = Hashing::default();
-        after.restore(&[found.clone(), "rubbish".to_string()], &proofs);
+        let mut of_no_time: serde_json::Value = serde_json::from_str(found).unwrap();
+        of_no_time["found_at"] = u64::MAX.into();
+        after.restore(&[of_no_time.to_string(), found.clone(), "rubbish".to_string()], &proofs);
         let bad = after.bad(&due.repository, &due.digest).unwrap();
         assert_eq!((bad.suspicion, bad.detail.as_str(), bad.answers), (Suspicion::Digest, "the bytes", 4));
 
