@@ -8,7 +8,7 @@ use registry_integrity_probe::demo::{Auth, Registry};
 use super::front::{Front, Plan};
 use super::support::tls::PrivateCa;
 use super::tunnels::HttpProxy;
-use super::{USER_AGENT, assert_silent, assert_success, assert_trouble, registry, sweep_of};
+use super::{USER_AGENT, assert_silent, assert_success, assert_trouble, registry, sweep_of, sweep_within};
 
 /// `probe:hunter2`, as both proxy and registry want it in these tests.
 const PASSWORD: &str = "Basic cHJvYmU6aHVudGVyMg==";
@@ -75,6 +75,7 @@ async fn an_https_registry_is_reached_by_connect_and_its_credentials_are_not_the
         let outcome = sweep_of(folder.path(), &entry).run().await;
         assert_success(&outcome, url);
         assert_tunnelled(&proxy, &private, to, Some(PASSWORD));
+        assert_eq!(proxy.heard().len(), 1, "one tunnel is enough for HTTP/2");
         assert_silent(&outcome, folder.path(), &["hunter2", "cHJvYmU6aHVudGVy", "secret-of-the-registry"]);
         let authority = url.trim_start_matches("https://");
         assert!(private.front.heard().iter().all(|heard| heard.authority.as_deref() == Some(authority)), "{url}");
@@ -144,6 +145,43 @@ async fn a_proxy_s_refusal_is_unreachable_and_shows_no_password() {
         assert_trouble(&outcome, "unreachable", word);
         assert!(!proxy.heard().is_empty());
         assert_silent(&outcome, folder.path(), &["hunter2", "cHJvYmU6aHVudGVy", "secret-of-the-registry"]);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_never_answers_is_a_time_out() {
+    let (private, folder) = (Private::start().await, tempfile::tempdir().unwrap());
+    let proxy = HttpProxy::silent().await;
+    for url in ["https://registry.invalid:8443", "http://registry.invalid"] {
+        let entry = format!("{}, proxy_url: 'http://probe:hunter2@{}'", private.entry(url), proxy.address());
+        let outcome = sweep_within("500ms", folder.path(), &entry).run().await;
+        assert_trouble(&outcome, "timeout", "in");
+        assert_silent(&outcome, folder.path(), &["hunter2", "cHJvYmU6aHVudGVy", "secret-of-the-registry"]);
+    }
+    assert!(!proxy.heard().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_proxy_hears_for_an_http_registry_to_the_letter() {
+    let registry = registry().await;
+    for authority in ["registry.invalid", "registry.invalid:5050"] {
+        let (proxy, folder) = (HttpProxy::to(registry.address()).await, tempfile::tempdir().unwrap());
+        let entry = format!("url: 'http://{authority}', proxy_url: 'http://probe:hunter2@{}'", proxy.address());
+        assert_success(&sweep_of(folder.path(), &entry).run().await, authority);
+        let heard = proxy.heard();
+        let line = format!("GET http://{authority}/v2/_catalog?n=1000 HTTP/1.1");
+        let entries = [
+            ("", line.as_str()),
+            ("accept", "application/json"),
+            ("accept-encoding", "gzip"),
+            ("host", authority),
+            ("proxy-authorization", PASSWORD),
+            ("user-agent", USER_AGENT),
+        ];
+        assert_eq!(headers(&heard[0]), expected(&entries));
+        let begins_well = |head: &String| head.contains(&format!(" http://{authority}/v2/"));
+        assert!(heard.len() > 4 && heard.iter().all(begins_well), "{heard:#?}");
+        assert!(heard.iter().all(|head| headers(head)["proxy-authorization"] == PASSWORD), "{heard:#?}");
     }
 }
 

@@ -70,9 +70,15 @@ fn assert_unverified(report: &Report, cause: Cause, what: &str) {
 
 /// A sweep by the binary of the only registry of a configuration, given as what stands between its braces.
 fn sweep_of(folder: &Path, registry: &str) -> Probe {
+    sweep_within("30s", folder, registry)
+}
+
+/// The same, where no request may take longer than that.
+fn sweep_within(request_timeout: &str, folder: &Path, registry: &str) -> Probe {
     let config = folder.join("config.yml");
-    let text = format!("registries: [{{{registry}, confirm: {{delay: 10ms}}, limits: {{retries: 0}}}}]\n");
-    std::fs::write(&config, text).unwrap();
+    let global = format!("global: {{request_timeout: {request_timeout}}}");
+    let registry = format!("{{{registry}, confirm: {{delay: 10ms}}, limits: {{retries: 0}}}}");
+    std::fs::write(&config, format!("{global}\nregistries: [{registry}]\n")).unwrap();
     let textfile = folder.join("metrics.prom");
     probe([
         "sweep",

@@ -8,6 +8,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+/// How a proxy of HTTP treats its clients.
+#[derive(Clone, Copy, Debug)]
+enum Manner {
+    /// Leads everybody to this server.
+    LeadsTo(SocketAddr),
+    /// Lets nobody through, and says so with this status line.
+    Refuses(&'static str),
+    /// Listens and says nothing.
+    IsSilent,
+}
+
 /// A proxy of HTTP, until it is dropped.
 pub struct HttpProxy {
     address: SocketAddr,
@@ -18,20 +29,25 @@ pub struct HttpProxy {
 impl HttpProxy {
     /// One that leads to a server.
     pub async fn to(server: SocketAddr) -> Self {
-        Self::start(server, None, None).await
+        Self::start(Manner::LeadsTo(server), None).await
     }
 
     /// The same behind TLS.
     pub async fn behind_tls(server: SocketAddr, acceptor: TlsAcceptor) -> Self {
-        Self::start(server, Some(acceptor), None).await
+        Self::start(Manner::LeadsTo(server), Some(acceptor)).await
     }
 
     /// One that lets nobody through, and says so with this status line.
     pub async fn refusing(status: &'static str) -> Self {
-        Self::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)), None, Some(status)).await
+        Self::start(Manner::Refuses(status), None).await
     }
 
-    async fn start(server: SocketAddr, tls: Option<TlsAcceptor>, refusal: Option<&'static str>) -> Self {
+    /// One that never answers.
+    pub async fn silent() -> Self {
+        Self::start(Manner::IsSilent, None).await
+    }
+
+    async fn start(manner: Manner, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let heard = Arc::<Mutex<Vec<String>>>::default();
@@ -42,9 +58,9 @@ impl HttpProxy {
                 let (tls, kept) = (tls.clone(), Arc::clone(&kept));
                 clients.spawn(async move {
                     match tls {
-                        None => hand_on(client, server, refusal, &kept).await,
+                        None => hand_on(client, manner, &kept).await,
                         Some(tls) => match tls.accept(client).await {
-                            Ok(client) => hand_on(client, server, refusal, &kept).await,
+                            Ok(client) => hand_on(client, manner, &kept).await,
                             Err(_) => None,
                         },
                     }
@@ -72,7 +88,7 @@ impl Drop for HttpProxy {
 }
 
 /// `None` once either side has gone.
-async fn hand_on<S>(mut client: S, server: SocketAddr, refusal: Option<&str>, kept: &Mutex<Vec<String>>) -> Option<()>
+async fn hand_on<S>(mut client: S, manner: Manner, kept: &Mutex<Vec<String>>) -> Option<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -82,12 +98,16 @@ where
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     kept.lock().unwrap().push(head.clone());
-    if let Some(status) = refusal {
-        let challenge = "Proxy-Authenticate: Basic realm=\"proxy\"\r\nContent-Length: 0";
-        client.write_all(format!("HTTP/1.1 {status}\r\n{challenge}\r\n\r\n").as_bytes()).await.ok()?;
-        return client.shutdown().await.ok();
-    }
-    let mut server = TcpStream::connect(server).await.ok()?;
+    let mut server = match manner {
+        Manner::LeadsTo(server) => TcpStream::connect(server).await.ok()?,
+        Manner::Refuses(status) => {
+            let challenge = "Proxy-Authenticate: Basic realm=\"proxy\"\r\nContent-Length: 0";
+            client.write_all(format!("HTTP/1.1 {status}\r\n{challenge}\r\n\r\n").as_bytes()).await.ok()?;
+            return client.shutdown().await.ok();
+        }
+        // Until the client has gone.
+        Manner::IsSilent => return client.read_u8().await.ok().map(drop),
+    };
     if head.starts_with("CONNECT ") {
         client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.ok()?;
     } else {

@@ -42,7 +42,8 @@ async fn every_request_has_these_headers_and_no_others() {
     let registry = registry().await;
     registry.require(Auth::basic("probe", "hunter2"));
     for byte in [ByteEvidence::Off, ByteEvidence::Within(std::time::Duration::ZERO)] {
-        let front = Plan::before(registry.address()).start().await;
+        // Nobody asked for a cookie, and nobody gets it back.
+        let front = Plan::before(registry.address()).changing(|_, reply| reply.set("set-cookie", "a=b")).start().await;
         let host = front.address().to_string();
         let heard = swept(&front, |target| {
             as_probe(target);
