@@ -111,11 +111,17 @@ where
     if head.starts_with("CONNECT ") {
         client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.ok()?;
     } else {
-        // `GET http://host/path`, once: the server's answer ends with the connection.
+        // `GET http://host/path`, once: the answer ends with the connection, and says so.
         let (method, rest) = head.split_once(" http://")?;
         let path = rest.find('/').map(|at| &rest[at..])?;
-        let head = format!("{method} {path}").replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
+        let head = format!("{method} {path}").replacen("\r\n", "\r\nConnection: close\r\n", 1);
         server.write_all(head.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer).await.ok()?;
+        let line = answer.windows(2).position(|end| end == b"\r\n")?;
+        answer.splice(line..line, *b"\r\nConnection: close");
+        client.write_all(&answer).await.ok()?;
+        return client.shutdown().await.ok();
     }
     copy_bidirectional(&mut client, &mut server).await.ok().map(drop)
 }
