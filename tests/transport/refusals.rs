@@ -126,9 +126,9 @@ async fn a_certificate_that_nobody_vouches_for_is_unreachable_and_says_why() {
 
 #[tokio::test]
 async fn one_that_speaks_plain_http_where_tls_was_expected_is_unreachable() {
-    let registry = registry().await;
-    let detail = sweep_in_vain(&format!("https://{}", registry.address()), Cause::Unreachable, |_| {}).await;
-    assert_says(&detail, &["no connection"]);
+    let peer = Peer::sending(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", true).await;
+    let detail = sweep_in_vain(&format!("https://127.0.0.1:{}", peer.port), Cause::Unreachable, |_| {}).await;
+    assert_says(&detail, &["no connection", "corrupt message"]);
 }
 
 #[tokio::test]

@@ -88,16 +88,18 @@ async fn socks_without_a_login_and_from_the_environment() {
 #[tokio::test]
 async fn a_socks_proxy_s_refusal_is_unreachable_and_shows_no_password() {
     let private = Private::start().await;
-    for (conduct, login) in
-        [(Conduct::Refuses, "probe:hunter2@"), (Conduct::RefusesLogin, "probe:hunter2@"), (Conduct::WantsLogin, "")]
-    {
+    for (conduct, login, word) in [
+        (Conduct::Refuses, "", "refused"),
+        (Conduct::RefusesLogin, "probe:hunter2@", "credentials"),
+        (Conduct::WantsLogin, "", "auth"),
+    ] {
         for scheme in ["http", "https"] {
             let folder = tempfile::tempdir().unwrap();
             let proxy = private.proxy(scheme, conduct).await;
             let proxy_url = format!("socks5h://{login}{}", proxy.address());
             let entry = private.entry(&format!("{scheme}://registry.invalid"));
             let outcome = sweep_of(folder.path(), &format!("{entry}, proxy_url: '{proxy_url}'")).run().await;
-            assert_trouble(&outcome, "unreachable", "");
+            assert_trouble(&outcome, "unreachable", word);
             assert_silent(&outcome, folder.path(), &["hunter2"]);
         }
     }
