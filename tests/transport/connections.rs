@@ -125,7 +125,7 @@ async fn connections_that_end_between_two_requests_are_no_trouble() {
 }
 
 #[tokio::test]
-async fn connections_that_end_as_fast_as_they_are_used_cost_retries_and_no_verdict() {
+async fn connections_that_end_while_many_requests_wait_cost_no_verdict() {
     let registry = large().await;
     let (address, _) = ends_after_each_answer(registry.address()).await;
     let report = Sweeping::over(&format!("http://{address}")).sweep().await;
