@@ -1,5 +1,6 @@
 //! When each blob was proved by its bytes, so that it is proved again in time and not everything at once.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,14 +71,15 @@ impl Rhythm {
         }
     }
 
-    /// `proved_at`: the last time, or as when a blob counts that was never proved; `None`: it is due.
-    fn is_due(self, key: u64, proved_at: Option<u32>, interval: Duration, now: u32) -> bool {
+    /// `known`: the blob's key, and when it was proved last, or as when one counts that never was; `None`: it is due. Asked
+    /// for only where it matters, since a key is a hash.
+    fn is_due(self, known: impl FnOnce() -> (u64, Option<u32>), interval: Duration, now: u32) -> bool {
         let period = match self {
             Self::Never => return false,
             Self::InEverySweep => return true,
             Self::Within(period) => period,
         };
-        let Some(proved_at) = proved_at else { return true };
+        let (key, Some(proved_at)) = known() else { return true };
         // A sweep may come up to an interval before the moment, the next one up to an interval after it.
         let (period, interval) = (period.saturating_sub(interval).as_secs(), interval.as_secs());
         if period <= interval {
@@ -89,10 +91,13 @@ impl Rhythm {
     }
 
     /// True if a proof of that time still holds.
-    fn holds(self, proved_at: u32, now: u32) -> bool {
+    fn holds(self, proved_at: impl FnOnce() -> u32, now: u32) -> bool {
         match self {
             Self::Never | Self::InEverySweep => false,
-            Self::Within(period) => proved_at > 0 && u64::from(now.saturating_sub(proved_at)) <= period.as_secs(),
+            Self::Within(period) => {
+                let proved_at = proved_at();
+                proved_at > 0 && u64::from(now.saturating_sub(proved_at)) <= period.as_secs()
+            }
         }
     }
 
@@ -169,15 +174,19 @@ impl Proofs {
         self.times().get(&key(repository, digest)).copied().unwrap_or_default()
     }
 
+    fn known(&self, key: u64) -> (u64, Proved) {
+        (key, self.times().get(&key).copied().unwrap_or_default())
+    }
+
     /// How the blob is to be proved in a sweep that runs `now`.
     pub fn wanted(&self, repository: &Repository, digest: &Digest, now: SystemTime) -> Evidence {
-        let (key, now) = (key(repository, digest), seconds(now));
-        let interval = self.interval.unwrap_or_default();
-        let proved = self.times().get(&key).copied().unwrap_or_default();
+        let (interval, now) = (self.interval.unwrap_or_default(), seconds(now));
+        let known = LazyCell::new(|| self.known(key(repository, digest)));
         let at = |time: u32| Some(time).filter(|&time| time > 0);
+        let content = || (known.0, at(known.1.content).or(Some(self.since)));
         match () {
-            () if self.content.is_due(key, at(proved.content).or(Some(self.since)), interval, now) => Evidence::Content,
-            () if self.byte.is_due(key, at(proved.byte), interval, now) => Evidence::LastByte,
+            () if self.content.is_due(content, interval, now) => Evidence::Content,
+            () if self.byte.is_due(|| (known.0, at(known.1.byte)), interval, now) => Evidence::LastByte,
             () => Evidence::Head,
         }
     }
@@ -191,8 +200,9 @@ impl Proofs {
         hashed_at: SystemTime,
         now: SystemTime,
     ) -> bool {
-        let (key, hashed_at, now) = (key(repository, digest), seconds(hashed_at), seconds(now));
-        let is_due = |rhythm: Rhythm| rhythm.is_due(key, Some(hashed_at), self.interval.unwrap_or_default(), now);
+        let (hashed_at, now) = (seconds(hashed_at), seconds(now));
+        let known = || (key(repository, digest), Some(hashed_at));
+        let is_due = |rhythm: Rhythm| rhythm.is_due(known, self.interval.unwrap_or_default(), now);
         (self.byte, self.content) == (Rhythm::Never, Rhythm::Never) || is_due(self.byte) || is_due(self.content)
     }
 
@@ -208,10 +218,9 @@ impl Proofs {
         if wanted != Evidence::Content || !self.hash_in_turn() {
             return (wanted, None);
         }
-        let (key, now) = (key(repository, digest), seconds(now));
-        let proved = self.times().get(&key).copied().unwrap_or_default();
+        let (key, proved) = self.known(key(repository, digest));
         let byte_proved = Some(proved.byte).filter(|&time| time > 0);
-        let is_due = self.byte.is_due(key, byte_proved, self.interval.unwrap_or_default(), now);
+        let is_due = self.byte.is_due(|| (key, byte_proved), self.interval.unwrap_or_default(), seconds(now));
         (if is_due { Evidence::LastByte } else { Evidence::Head }, Some(proved.content))
     }
 
@@ -229,20 +238,16 @@ impl Proofs {
 
     /// Notes how the blob was proved.
     pub fn proved(&self, repository: &Repository, digest: &Digest, evidence: Evidence, now: SystemTime) {
-        let (key, now) = (key(repository, digest), seconds(now));
-        let mut times = self.times();
-        let mut proved = times.get(&key).copied().unwrap_or_default();
-        if evidence >= Evidence::LastByte {
-            proved.byte = now;
-            proved.content = if evidence == Evidence::Content { now } else { proved.content };
-            if self.interval.is_some() {
-                times.insert(key, proved);
-            }
+        let now = seconds(now);
+        let known = LazyCell::new(|| self.known(key(repository, digest)));
+        if evidence >= Evidence::LastByte && self.interval.is_some() {
+            let (key, last) = *known;
+            let content = if evidence == Evidence::Content { now } else { last.content };
+            self.times().insert(key, Proved { byte: now, content });
         }
-        drop(times);
         let held = match () {
-            () if evidence == Evidence::Content || self.content.holds(proved.content, now) => Evidence::Content,
-            () if evidence == Evidence::LastByte || self.byte.holds(proved.byte, now) => Evidence::LastByte,
+            () if evidence == Evidence::Content || self.content.holds(|| known.1.content, now) => Evidence::Content,
+            () if evidence == Evidence::LastByte || self.byte.holds(|| known.1.byte, now) => Evidence::LastByte,
             () => Evidence::Head,
         };
         self.held[held as usize].fetch_add(1, Ordering::Relaxed);
