@@ -125,11 +125,25 @@ pub fn resolution(named: Option<&Digest>, result: &Result<Answer, Trouble>) -> V
             (Err(_), _) => return unjudged(Cause::Protocol, "Docker-Content-Digest is no digest"),
         },
         // GHCR's and other HEADs without the header are asked again by GET, which brings the bytes.
-        (None, None, Body::Whole(bytes)) => Some(Digest::sha256(bytes)),
+        (None, None, Body::Whole(bytes)) if !answer.is_encoded => Some(Digest::sha256(bytes)),
         (None, None, Body::Cut { received }) => return cut(answer, *received),
         (None, None, _) => None,
     };
     Verdict::Sound(Sound { digest, ..Sound::default() })
+}
+
+/// A verdict as far as the answer bears it: bytes in an encoding that is not undone here, and lengths of it, prove what they
+/// confirm and contradict nothing.
+pub fn as_far_as_decoded(verdict: Verdict, result: &Result<Answer, Trouble>) -> Verdict {
+    match (verdict, result) {
+        (Verdict::Suspect { suspicion, detail }, Ok(answer))
+            if answer.is_encoded
+                && matches!(suspicion.reason(), Reason::SizeMismatch | Reason::DigestMismatch | Reason::Malformed) =>
+        {
+            unjudged(Cause::Protocol, format!("{detail}; it came in an encoding that nobody asked for"))
+        }
+        (verdict, _) => verdict,
+    }
 }
 
 /// Judges a manifest that was fetched whole; `size` is its descriptor's, if one names it.

@@ -9,3 +9,7 @@ use registry_integrity_probe::commands;
 fn main() -> ExitCode {
     commands::run(Cli::parse())
 }
+
+/// libc's allocator takes longer for a sweep, and musl's, in the image, much longer.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -16,6 +16,7 @@ fn answer(method: Method, status: u16) -> Answer {
         content_length: None,
         content_range: None,
         body: Body::Unread,
+        is_encoded: false,
         exchanges: 1,
     }
 }

@@ -35,6 +35,7 @@ fn answer(method: Method, digest: &Digest, length: u64, body: Body) -> Answer {
         content_type: None,
         content_length: Some(length),
         content_range: None,
+        is_encoded: false,
         body,
         exchanges: 1,
     }

@@ -1,6 +1,7 @@
 //! Answers a registry's challenges: Basic, or a Bearer token for each scope from a token service.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -68,17 +69,22 @@ impl Authenticator {
     }
 
     /// The `Authorization` header for a request of a scope, by what the registry has asked for so far.
-    pub async fn authorize(&self, scope: &str, service: &impl TokenService) -> Result<Option<HeaderValue>, Trouble> {
+    pub async fn authorize(
+        &self,
+        scope: &(impl Display + ?Sized),
+        service: &impl TokenService,
+    ) -> Result<Option<HeaderValue>, Trouble> {
         if let Credentials::Authorization { .. } = self.credentials {
-            return match self.login(scope).await? {
+            return match self.login(&scope.to_string()).await? {
                 Login::Header(header) => Ok(Some(sensitive(header.expose_secret())?)),
                 _ => Ok(None),
             };
         }
         match self.scheme() {
             None => Ok(None),
-            Some(Scheme::Basic) => self.basic(scope).await,
+            Some(Scheme::Basic) => self.basic(&scope.to_string()).await,
             Some(Scheme::Bearer { realm, service: name }) => {
+                let scope = &scope.to_string();
                 self.token(scope, scope, &realm, name.as_deref(), None, service).await.map(Some)
             }
         }
@@ -171,7 +177,8 @@ impl Authenticator {
             return Ok(token.header.clone());
         }
         *slot = None;
-        let token = fetch(self.login(scope).await?, scope, realm, service_name, service).await?;
+        // Once in a token's lifetime: apart, so that what every request carries with it stays small.
+        let token = Box::pin(fetch(self.login(scope).await?, scope, realm, service_name, service)).await?;
         let header = token.header.clone();
         *slot = Some(token);
         Ok(header)

@@ -1,16 +1,14 @@
 //! Reads bodies, never more of them than was asked for.
 
-use std::error::Error;
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::budget::Budget;
+use super::payload::{Broken, Payload};
 use super::{Body, Traffic, Trouble};
 use crate::oci::{Algorithm, Hasher};
 use crate::report::Cause;
@@ -52,12 +50,12 @@ impl AsRef<[u8]> for Roomy {
 }
 
 /// Reads a body of at most `limit` bytes. A connection that ends early is no trouble but a finding: [`Body::Cut`].
-pub async fn read(response: &mut Response, limit: u64, room: &Room, traffic: &Traffic) -> Result<Body, Trouble> {
-    let expected = response.content_length().map_or(limit, |length| length.min(limit));
+pub async fn read(payload: &mut Payload, limit: u64, room: &Room, traffic: &Traffic) -> Result<Body, Trouble> {
+    let expected = payload.length().map_or(limit, |length| length.min(limit));
     let mut taken = None;
     let mut whole = BytesMut::new();
     loop {
-        match response.chunk().await {
+        match payload.chunk().await {
             Ok(Some(chunk)) => {
                 traffic.count_received(chunk.len() as u64);
                 let length = whole.len() + chunk.len();
@@ -78,14 +76,14 @@ pub async fn read(response: &mut Response, limit: u64, room: &Room, traffic: &Tr
                     None => bytes,
                 }));
             }
-            Err(error) => return ended_badly(&error, whole.len() as u64),
+            Err(broken) => return ended_badly(broken, whole.len() as u64),
         }
     }
 }
 
 /// Hashes a body of at most `limit` bytes as it comes. One that is short is kept, and left for its reader to hash.
 pub async fn hash(
-    response: &mut Response,
+    payload: &mut Payload,
     algorithm: Algorithm,
     limit: u64,
     silence: Duration,
@@ -97,7 +95,7 @@ pub async fn hash(
     let (mut hasher, mut length) = (Hasher::new(algorithm), 0);
     let mut kept = BytesMut::new();
     loop {
-        let Ok(read) = timeout(silence, response.chunk()).await else {
+        let Ok(read) = timeout(silence, payload.chunk()).await else {
             let silence = humantime::format_duration(silence);
             let detail = format!("the body stalled for {silence} after {length} bytes");
             return Err(Trouble::new(Cause::Timeout, detail));
@@ -117,17 +115,17 @@ pub async fn hash(
             }
             Ok(None) if length <= KEPT => return Ok(Body::Whole(kept.freeze())),
             Ok(None) => return Ok(Body::Hashed { digest: hasher.finish(), length }),
-            Err(error) => return ended_badly(&error, length),
+            Err(broken) => return ended_badly(broken, length),
         }
     }
 }
 
 /// The beginning of an error's body, enough to find its code; whatever goes wrong, less of it.
-pub async fn read_error(response: &mut Response, traffic: &Traffic) -> Bytes {
+pub async fn read_error(payload: &mut Payload, traffic: &Traffic) -> Bytes {
     const ENOUGH: usize = 64 * 1024;
     let mut beginning = BytesMut::new();
     while beginning.len() < ENOUGH
-        && let Ok(Some(chunk)) = response.chunk().await
+        && let Ok(Some(chunk)) = payload.chunk().await
     {
         traffic.count_received(chunk.len() as u64);
         beginning.extend_from_slice(&chunk);
@@ -135,27 +133,10 @@ pub async fn read_error(response: &mut Response, traffic: &Traffic) -> Bytes {
     beginning.freeze()
 }
 
-/// Tells a connection that ended from a body that is encoded wrongly: only the first says something of the object.
-fn ended_badly(error: &reqwest::Error, received: u64) -> Result<Body, Trouble> {
-    let mut from_transport = false;
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
-            if hyper.is_timeout() {
-                return Err(Trouble::new(Cause::Timeout, "the body stalled"));
-            }
-            from_transport = !hyper.is_parse();
-        }
-        if let Some(io) = cause.downcast_ref::<std::io::Error>()
-            && matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput)
-        {
-            from_transport = false;
-        }
-        source = cause.source();
-    }
-    if from_transport {
-        Ok(Body::Cut { received })
-    } else {
-        Err(Trouble::new(Cause::Protocol, "the body is encoded in a way that makes no sense"))
+/// A connection that ended says something of the object; a body that is encoded wrongly does not.
+fn ended_badly(broken: Broken, received: u64) -> Result<Body, Trouble> {
+    match broken {
+        Broken::Cut => Ok(Body::Cut { received }),
+        Broken::Nonsense => Err(Trouble::new(Cause::Protocol, "the body is encoded in a way that makes no sense")),
     }
 }

@@ -1,14 +1,18 @@
 //! The HTTP client of one registry: authorization, redirects, retries, and the gate that keeps it gentle.
 
-use std::error::Error;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
+use http::Uri;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, RANGE,
 };
-use reqwest::{Response, redirect};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http_body_util::Full;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout_at;
 use url::Url;
@@ -16,15 +20,16 @@ use url::Url;
 use super::auth::{Authenticator, TokenService};
 use super::body::Room;
 use super::budget::Budget;
-use super::dns::Names;
+use super::connect::Proxies;
 use super::error_body::error_code;
 use super::gate::{Gate, Outcome};
 use super::headers::{ContentRange, retry_after};
 use super::standing::Standing;
 use super::tls::{self, TlsError};
+use super::transport::{Response, Settings, Transport, uri_of};
 use super::{Answer, Body, Code, How, List, Listing, Method, Object, Question, Registry, Traffic, Trouble, body, list};
-use crate::config::{Limits, Mode, Target};
-use crate::oci::{Algorithm, MANIFEST_ACCEPT};
+use crate::config::{Limits, Mode, ProxyUrl, Target};
+use crate::oci::{Algorithm, MANIFEST_ACCEPT, Repository};
 use crate::report::Cause;
 
 /// What is read of a blob if the registry sends all of it instead of its last byte.
@@ -33,14 +38,16 @@ const UNASKED_LIMIT: u64 = 64 * 1024;
 const UNSIZED_LIMIT: u64 = 64 * 1024 * 1024 * 1024;
 /// A token service's answer is not read beyond this, in bytes.
 const TOKEN_LIMIT: u64 = 1024 * 1024;
+/// Headers that a request has at most.
+const HEADERS: usize = 8;
 /// Before the first retry; doubled before each further one.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 
 /// A registry behind HTTP.
-#[expect(clippy::disallowed_types, reason = "this is the one HTTP client")]
 pub struct HttpRegistry {
-    client: reqwest::Client,
+    transport: Transport,
     base: Url,
+    origin: Origin,
     authenticator: Authenticator,
     gate: Gate,
     /// True if one request less is in flight than may be, so that a blob can be hashed meanwhile.
@@ -74,12 +81,12 @@ pub enum ClientError {
         /// What is wrong.
         source: TlsError,
     },
-    /// The HTTP client refused its settings.
+    /// The registry's URL or the proxy's is none that requests can be sent to.
     #[error("registry {registry}: {reason}")]
     Http {
         /// The registry's name.
         registry: String,
-        /// What is wrong.
+        /// What is wrong, without any password.
         reason: String,
     },
 }
@@ -101,10 +108,12 @@ impl Kind {
 pub(super) struct Request {
     kind: Kind,
     method: Method,
-    url: Url,
-    headers: HeaderMap,
+    uri: Uri,
+    accept: HeaderValue,
+    accept_encoding: HeaderValue,
+    range: Option<HeaderValue>,
     /// What a token is asked for.
-    scope: String,
+    scope: Scope,
     /// How much of a successful body is read; `None`: nothing.
     limit: Option<u64>,
     /// How a successful body is hashed instead of being kept; `None`: it is kept.
@@ -113,10 +122,76 @@ pub(super) struct Request {
     beside: bool,
 }
 
+/// What a token is asked for, as distribution's token specification writes it.
+enum Scope {
+    Catalog,
+    Pull(Repository),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Catalog => f.write_str("registry:catalog:*"),
+            Self::Pull(repository) => write!(f, "repository:{repository}:pull"),
+        }
+    }
+}
+
+/// What all URLs of a registry begin with, in the parts that a request is made of: putting them together anew costs less
+/// than to parse a text, for every request.
+struct Origin {
+    scheme: Scheme,
+    authority: Authority,
+    /// Up to `/v2/` and with it.
+    prefix: String,
+}
+
+impl Origin {
+    fn of(base: &Url) -> Result<Self, Trouble> {
+        let uri = uri_of(base)?;
+        let nowhere = || Trouble::new(Cause::Protocol, "the registry's URL names no host");
+        let parts = uri.into_parts();
+        let (scheme, authority) = parts.scheme.zip(parts.authority).ok_or_else(nowhere)?;
+        let prefix = format!("{}/v2/", base.path().trim_end_matches('/'));
+        Ok(Self { scheme, authority, prefix })
+    }
+
+    /// Names and digests being legal, they stand in a URL as they are.
+    fn uri(&self, repository: &Repository, endpoint: &str, reference: &str) -> Result<Uri, Trouble> {
+        let path = [&self.prefix, &**repository, endpoint, reference].concat();
+        let unusable = |_: http::Error| Trouble::new(Cause::Protocol, "a URL that cannot be asked for");
+        let path = PathAndQuery::from_maybe_shared(Bytes::from(path)).map_err(|error| unusable(error.into()))?;
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).map_err(|error| unusable(error.into()))
+    }
+}
+
 /// An answer's headers beside it, for what only lists need of them.
 pub(super) struct Exchanged {
     pub answer: Answer,
     pub headers: HeaderMap,
+}
+
+impl Request {
+    /// As it is sent to where it belongs, or to where a redirect leads.
+    fn sent_to(&self, uri: &Uri, authorization: Option<&HeaderValue>) -> http::Request<Full<Bytes>> {
+        let mut request = http::Request::new(Full::default());
+        *request.method_mut() = match self.method {
+            Method::Get => http::Method::GET,
+            Method::Head => http::Method::HEAD,
+        };
+        *request.uri_mut() = uri.clone();
+        let headers = request.headers_mut();
+        headers.reserve(HEADERS);
+        headers.insert(ACCEPT, self.accept.clone());
+        headers.insert(ACCEPT_ENCODING, self.accept_encoding.clone());
+        headers.extend(self.range.clone().map(|range| (RANGE, range)));
+        headers.extend(authorization.cloned().map(|authorization| (AUTHORIZATION, authorization)));
+        request
+    }
 }
 
 impl HttpRegistry {
@@ -125,35 +200,27 @@ impl HttpRegistry {
     /// # Errors
     ///
     /// [`ClientError`] if the TLS files cannot be read, or the proxy's URL is of no use.
-    #[expect(clippy::disallowed_types, reason = "this is the one HTTP client")]
     pub fn new(target: &Target, traffic: Arc<Traffic>) -> Result<Self, ClientError> {
         let tls = tls::client_config(&target.tls)
             .map_err(|source| ClientError::Tls { registry: target.name.clone(), source })?;
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("registry-integrity-probe/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .http1_max_headers(target.limits.response_headers)
-            .connect_timeout(target.request_timeout.min(Duration::from_secs(10)))
-            .dns_resolver(Names::default())
-            .pool_max_idle_per_host(target.concurrency)
-            .pool_idle_timeout(Duration::from_secs(30));
-        // reqwest's errors show a proxy's URL, which may hold a password.
-        let unusable = |reason: &str| ClientError::Http { registry: target.name.clone(), reason: reason.to_string() };
-        if let Some(proxy) = &target.proxy_url {
-            let proxy = reqwest::Proxy::all(proxy.expose().clone())
-                .map_err(|_| unusable("proxy_url cannot be used as a proxy"))?;
-            builder = builder.no_proxy().proxy(proxy);
-        }
+        let unusable = |reason: String| ClientError::Http { registry: target.name.clone(), reason };
+        let origin = Origin::of(&target.url).map_err(|trouble| unusable(trouble.to_string()))?;
+        let proxies = Proxies::new(target.proxy_url.as_ref().map(ProxyUrl::expose));
+        let transport = Transport::new(Settings {
+            tls,
+            proxies: proxies.ok_or_else(|| unusable("proxy_url cannot be used as a proxy".to_string()))?,
+            request_timeout: target.request_timeout,
+            connections: target.concurrency,
+            response_headers: target.limits.response_headers,
+        });
         let hashes_in_turn = target.evidence.content.is_some_and(|period| !period.is_zero());
         let has_place_beside = hashes_in_turn && target.concurrency > 1;
         let gate = Gate::new(target.concurrency - usize::from(has_place_beside), target.rate_limit);
         traffic.set_concurrency(gate.limit());
         Ok(Self {
-            client: builder.build().map_err(|_| unusable("the HTTP client cannot be set up"))?,
+            transport,
             base: target.url.clone(),
+            origin,
             authenticator: Authenticator::new(target.credentials.clone(), target.url.clone()),
             gate,
             has_place_beside,
@@ -188,73 +255,64 @@ impl HttpRegistry {
     }
 
     /// A request for a page of a list; `query` without its question mark.
-    pub(super) fn list_request(&self, list: &List, query: &str) -> Arc<Request> {
+    pub(super) fn list_request(&self, list: &List, query: &str) -> Result<Arc<Request>, Trouble> {
         let (kind, path, scope) = match list {
-            List::Catalog => (Kind::Catalog, "_catalog".to_string(), "registry:catalog:*".to_string()),
-            List::Tags(repository) => (Kind::Tags, format!("{repository}/tags/list"), pull_scope(repository)),
+            List::Catalog => (Kind::Catalog, "_catalog".to_string(), Scope::Catalog),
+            List::Tags(repository) => (Kind::Tags, format!("{repository}/tags/list"), Scope::Pull(repository.clone())),
         };
-        let mut url = self.url(&path);
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.origin.prefix));
         url.set_query(Some(query).filter(|query| !query.is_empty()));
-        let headers = HeaderMap::from_iter([
-            (ACCEPT, HeaderValue::from_static("application/json")),
-            (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
-        ]);
-        Arc::new(Request {
+        Ok(Arc::new(Request {
             kind,
             method: Method::Get,
-            url,
-            headers,
+            uri: uri_of(&url)?,
+            accept: HeaderValue::from_static("application/json"),
+            accept_encoding: HeaderValue::from_static("gzip"),
+            range: None,
             scope,
             limit: Some(self.limits.list_page_bytes),
             hashed: None,
             beside: false,
-        })
+        }))
     }
 
-    fn object_request(&self, question: &Question, method: Method) -> Request {
+    fn object_request(&self, question: &Question, method: Method) -> Result<Request, Trouble> {
         let Question { repository, object, how } = question;
-        // A compressing proxy would drop Content-Length and answer ranges of something else.
-        let mut headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
-        let (kind, path, limit, hashed) = match object {
-            Object::Manifest(reference) => {
-                headers.insert(ACCEPT, HeaderValue::from_static(MANIFEST_ACCEPT));
-                (Kind::Manifest, format!("{repository}/manifests/{reference}"), self.limits.manifest_bytes, None)
-            }
-            Object::Blob(digest) => {
-                let (range, limit) = match how {
-                    How::LastByte { size } => (Some(format!("bytes={0}-{0}", size.saturating_sub(1))), UNASKED_LIMIT),
-                    How::Head | How::Whole => (Some("bytes=0-0".to_string()), UNASKED_LIMIT),
-                    How::Content { size } => (None, size.unwrap_or(UNSIZED_LIMIT)),
-                };
-                if method == Method::Get
-                    && let Some(Ok(range)) = range.as_deref().map(HeaderValue::from_str)
-                {
-                    headers.insert(RANGE, range);
-                }
-                let hashed = matches!(how, How::Content { .. }).then(|| digest.algorithm()).flatten();
-                (Kind::Blob, format!("{repository}/blobs/{digest}"), limit, hashed)
-            }
-        };
-        Request {
-            kind,
+        let mut request = Request {
+            kind: Kind::Manifest,
             method,
-            url: self.url(&path),
-            headers,
-            scope: pull_scope(repository),
-            limit: (method == Method::Get).then_some(limit),
-            hashed,
+            uri: match object {
+                Object::Manifest(reference) => self.origin.uri(repository, "/manifests/", &reference.to_string())?,
+                Object::Blob(digest) => self.origin.uri(repository, "/blobs/", &digest.to_string())?,
+            },
+            accept: HeaderValue::from_static(MANIFEST_ACCEPT),
+            // A compressing proxy would drop Content-Length and answer ranges of something else.
+            accept_encoding: HeaderValue::from_static("identity"),
+            range: None,
+            scope: Scope::Pull(repository.clone()),
+            limit: Some(self.limits.manifest_bytes),
+            hashed: None,
             beside: false,
+        };
+        if let Object::Blob(digest) = object {
+            let (range, limit) = match how {
+                How::LastByte { size } => (Some(format!("bytes={0}-{0}", size.saturating_sub(1))), UNASKED_LIMIT),
+                How::Head | How::Whole => (Some("bytes=0-0".to_string()), UNASKED_LIMIT),
+                How::Content { size } => (None, size.unwrap_or(UNSIZED_LIMIT)),
+            };
+            request.kind = Kind::Blob;
+            request.accept = HeaderValue::from_static("*/*");
+            request.range = range.filter(|_| method == Method::Get).and_then(|range| range.parse().ok());
+            request.limit = Some(limit);
+            request.hashed = matches!(how, How::Content { .. }).then(|| digest.algorithm()).flatten();
         }
-    }
-
-    fn url(&self, path: &str) -> Url {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}/v2/{path}", self.base.path().trim_end_matches('/')));
-        url
+        request.limit = request.limit.filter(|_| method == Method::Get);
+        Ok(request)
     }
 
     async fn ask_by(&self, question: &Question, method: Method) -> Result<Answer, Trouble> {
-        self.persist(&Arc::new(self.object_request(question, method))).await.map(|exchanged| exchanged.answer)
+        self.persist(&Arc::new(self.object_request(question, method)?)).await.map(|exchanged| exchanged.answer)
     }
 
     /// Before a kind of question is given up, what was served before is asked for again: if it still is, only a part of
@@ -269,7 +327,8 @@ impl HttpRegistry {
                 standing.decide(match witness {
                     None => false,
                     Some(request) => {
-                        let result = self.exchange(&request).await;
+                        // What is rare has a place of its own, so that what every request carries with it stays small.
+                        let result = Box::pin(self.exchange(&request)).await;
                         result.is_ok_and(|exchanged| exchanged.answer.trouble().is_none())
                     }
                 });
@@ -371,41 +430,57 @@ impl HttpRegistry {
             let took = humantime::format_duration(self.request_timeout);
             Trouble::new(Cause::Timeout, format!("{} had no whole answer in {took}", request.method.as_str()))
         };
-        let response = timeout_at(deadline, self.authorized(request)).await.map_err(late)??;
-        let reading = self.read(request, response);
-        match request.hashed {
-            Some(_) => reading.await,
-            None => timeout_at(deadline, reading).await.map_err(late)?,
+        if request.hashed.is_some() {
+            let response = timeout_at(deadline, self.authorized(request)).await.map_err(late)??;
+            return self.read(request, response).await;
         }
+        let answered = async { self.read(request, self.authorized(request).await?).await };
+        timeout_at(deadline, answered).await.map_err(late)?
     }
 
     async fn authorized(&self, request: &Request) -> Result<Response, Trouble> {
         let service = TokenRequests(self);
         let authorization = self.authenticator.authorize(&request.scope, &service).await?;
-        let response = self.redirected(request, authorization.as_ref()).await?;
+        let (response, is_the_registry_s) = self.redirected(request, authorization.as_ref()).await?;
         // A challenge of another host, to which a redirect led, is not the registry's to answer.
-        if response.status().as_u16() == 401
-            && response.url().origin() == request.url.origin()
-            && let Some(other) =
-                self.authenticator.answer(response.headers(), &request.scope, authorization.as_ref(), &service).await?
+        if response.status == 401
+            && is_the_registry_s
+            && let Some(other) = self
+                .authenticator
+                .answer(&response.headers, &request.scope.to_string(), authorization.as_ref(), &service)
+                .await?
         {
             drop(response);
-            return self.redirected(request, Some(&other)).await;
+            return self.redirected(request, Some(&other)).await.map(|(response, _)| response);
         }
         Ok(response)
     }
 
+    /// The answer of where a request, or a redirect, led to; and whether that is where the request was sent.
+    async fn redirected(
+        &self,
+        request: &Request,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<(Response, bool), Trouble> {
+        let response = self.send(request.sent_to(&request.uri, authorization), request.method).await?;
+        if is_redirect(&response) {
+            return Box::pin(self.follow(request, authorization, response)).await;
+        }
+        Ok((response, true))
+    }
+
     /// Follows redirects by hand: no credential crosses to another host or port, and nothing goes from https to http.
-    async fn redirected(&self, request: &Request, authorization: Option<&HeaderValue>) -> Result<Response, Trouble> {
-        let mut url = request.url.clone();
-        for _ in 0..=self.limits.redirects {
-            let authorization = authorization.filter(|_| url.origin() == request.url.origin());
-            let response = self.send(request.method, &url, &request.headers, authorization, None).await?;
-            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return Ok(response);
-            }
-            let protocol = |detail: &str| Trouble::new(Cause::Protocol, detail);
-            let target = header(response.headers(), &LOCATION)
+    async fn follow(
+        &self,
+        request: &Request,
+        authorization: Option<&HeaderValue>,
+        mut response: Response,
+    ) -> Result<(Response, bool), Trouble> {
+        let protocol = |detail: &str| Trouble::new(Cause::Protocol, detail);
+        let first = Url::parse(&request.uri.to_string()).map_err(|_| protocol("a URL that cannot be asked for"))?;
+        let mut url = first.clone();
+        for _ in 0..self.limits.redirects {
+            let target = header(&response.headers, &LOCATION)
                 .and_then(|location| url.join(location).ok())
                 .filter(|target| matches!(target.scheme(), "http" | "https"))
                 .ok_or_else(|| protocol("a redirect leads nowhere"))?;
@@ -413,49 +488,28 @@ impl HttpRegistry {
                 return Err(protocol("a redirect leads from https to http"));
             }
             url = target;
+            let is_the_registry_s = url.origin() == first.origin();
+            let authorization = authorization.filter(|_| is_the_registry_s);
+            response = self.send(request.sent_to(&uri_of(&url)?, authorization), request.method).await?;
+            if !is_redirect(&response) {
+                return Ok((response, is_the_registry_s));
+            }
         }
-        Err(Trouble::new(Cause::Protocol, format!("more than {} redirects", self.limits.redirects)))
+        Err(protocol(&format!("more than {} redirects", self.limits.redirects)))
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        url: &Url,
-        headers: &HeaderMap,
-        authorization: Option<&HeaderValue>,
-        form: Option<String>,
-    ) -> Result<Response, Trouble> {
-        let sent_as = match (method, &form) {
-            (Method::Head, _) => http::Method::HEAD,
-            (Method::Get, None) => http::Method::GET,
-            (Method::Get, Some(_)) => http::Method::POST,
-        };
-        let mut request = reqwest::Request::new(sent_as, url.clone());
-        request.headers_mut().clone_from(headers);
-        if let Some(form) = form {
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-            *request.body_mut() = Some(form.into());
-        }
-        if let Some(authorization) = authorization {
-            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
-        }
+    async fn send(&self, request: http::Request<Full<Bytes>>, method: Method) -> Result<Response, Trouble> {
         let counted = CountedExchange { traffic: &self.traffic, method, began: Instant::now(), code: Code::Timeout };
-        match self.client.execute(request).await {
-            Ok(response) => {
-                counted.ended(Code::of_status(response.status().as_u16()));
-                Ok(response)
-            }
-            Err(error) => {
-                let trouble = explain(&error);
-                counted.ended(code_of(&trouble));
-                Err(trouble)
-            }
-        }
+        let result = self.transport.send(request).await;
+        counted.ended(match &result {
+            Ok(response) => Code::of_status(response.status),
+            Err(trouble) => code_of(trouble),
+        });
+        result
     }
 
-    async fn read(&self, request: &Request, mut response: Response) -> Result<Exchanged, Trouble> {
-        let status = response.status().as_u16();
-        let headers = std::mem::take(response.headers_mut());
+    async fn read(&self, request: &Request, response: Response) -> Result<Exchanged, Trouble> {
+        let Response { status, headers, mut payload } = response;
         let content_length = number(&headers, &http::header::CONTENT_LENGTH);
         let mut answer = Answer {
             method: request.method,
@@ -465,6 +519,7 @@ impl HttpRegistry {
             content_type: header(&headers, &CONTENT_TYPE).map(str::to_string),
             content_length,
             content_range: header(&headers, &http::header::CONTENT_RANGE).and_then(ContentRange::parse),
+            is_encoded: header(&headers, &CONTENT_ENCODING).is_some_and(|it| !it.eq_ignore_ascii_case("identity")),
             body: Body::Unread,
             exchanges: 1,
         };
@@ -475,17 +530,17 @@ impl HttpRegistry {
                 answer.body = match request.hashed {
                     _ if too_long => Body::TooLong { limit },
                     Some(algorithm) => {
-                        body::hash(&mut response, algorithm, limit, self.request_timeout, &self.budget, &self.traffic)
+                        body::hash(&mut payload, algorithm, limit, self.request_timeout, &self.budget, &self.traffic)
                             .await?
                     }
-                    None => body::read(&mut response, limit, &self.room, &self.traffic).await?,
+                    None => body::read(&mut payload, limit, &self.room, &self.traffic).await?,
                 };
                 // A page of a list that is cut proves nothing, and is asked for again.
                 if matches!((request.kind, &answer.body), (Kind::Catalog | Kind::Tags, Body::Cut { .. })) {
                     return Err(Trouble::new(Cause::Unreachable, "the connection ended within a page"));
                 }
             }
-            Some(_) => answer.error_code = error_code(&body::read_error(&mut response, &self.traffic).await),
+            Some(_) => answer.error_code = error_code(&body::read_error(&mut payload, &self.traffic).await),
             None => {}
         }
         Ok(Exchanged { answer, headers })
@@ -520,7 +575,7 @@ pub struct Beside(pub Arc<HttpRegistry>);
 
 impl Registry for Beside {
     async fn ask(&self, question: &Question) -> Result<Answer, Trouble> {
-        let request = Request { beside: true, ..self.0.object_request(question, Method::Get) };
+        let request = Request { beside: true, ..self.0.object_request(question, Method::Get)? };
         self.0.persist(&Arc::new(request)).await.map(|exchanged| exchanged.answer)
     }
 
@@ -538,19 +593,28 @@ impl TokenService for TokenRequests<'_> {
         authorization: Option<HeaderValue>,
         form: Option<String>,
     ) -> Result<(u16, Vec<u8>), Trouble> {
-        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let mut request = http::Request::new(Full::from(form.clone().unwrap_or_default()));
+        *request.uri_mut() = uri_of(&url)?;
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.extend(authorization.map(|authorization| (AUTHORIZATION, authorization)));
+        if form.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+            *request.method_mut() = http::Method::POST;
+        }
         let counted = CountedTokenRequest { traffic: &self.0.traffic, code: Code::Timeout };
-        let sent = self.0.send(Method::Get, &url, &headers, authorization.as_ref(), form).await;
+        let sent = self.0.send(request, Method::Get).await;
         counted.ended(match &sent {
-            Ok(response) => Code::of_status(response.status().as_u16()),
+            Ok(response) => Code::of_status(response.status),
             Err(trouble) => code_of(trouble),
         });
-        let mut response = sent.map_err(|trouble| Trouble {
+        let Response { status, mut payload, .. } = sent.map_err(|trouble| Trouble {
             detail: format!("the token service could not be asked: {}", trouble.detail),
             ..trouble
         })?;
-        match body::read(&mut response, TOKEN_LIMIT, &self.0.room, &self.0.traffic).await? {
-            Body::Whole(bytes) => Ok((response.status().as_u16(), bytes.to_vec())),
+        match body::read(&mut payload, TOKEN_LIMIT, &self.0.room, &self.0.traffic).await? {
+            Body::Whole(bytes) => Ok((status, bytes.to_vec())),
             Body::Cut { .. } => Err(Trouble::new(Cause::Unreachable, "the token service's answer was cut off")),
             _ => Err(Trouble::new(Cause::Protocol, "the token service's answer is too long")),
         }
@@ -644,26 +708,8 @@ fn retry_cost(cause: Cause, budget: u32) -> u32 {
     }
 }
 
-/// What went wrong, without the URL: a presigned one is a credential.
-fn explain(error: &reqwest::Error) -> Trouble {
-    let mut is_nonsense = error.is_builder();
-    let mut innermost: Option<&(dyn Error + 'static)> = None;
-    let mut source = error.source();
-    while let Some(cause) = source {
-        is_nonsense |= cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
-        innermost = Some(cause);
-        source = cause.source();
-    }
-    let reason: String = innermost.map(|cause| cause.to_string().chars().take(200).collect()).unwrap_or_default();
-    if error.is_timeout() {
-        Trouble::new(Cause::Timeout, format!("no connection in time: {reason}"))
-    } else if is_nonsense {
-        Trouble::new(Cause::Protocol, format!("the answer is not HTTP: {reason}"))
-    } else if error.is_connect() {
-        Trouble::new(Cause::Unreachable, format!("no connection: {reason}"))
-    } else {
-        Trouble::new(Cause::Unreachable, format!("the connection broke before an answer: {reason}"))
-    }
+fn is_redirect(response: &Response) -> bool {
+    matches!(response.status, 301 | 302 | 303 | 307 | 308)
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -672,8 +718,4 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     header(headers, name)?.trim().parse().ok()
-}
-
-fn pull_scope(repository: &str) -> String {
-    format!("repository:{repository}:pull")
 }

@@ -3,12 +3,16 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
 use tokio::time::Instant;
+use tower_service::Service;
 
 /// A registry that moves is found within this time.
 const KEPT_FOR: Duration = Duration::from_secs(30);
@@ -22,19 +26,27 @@ type Known = HashMap<String, (Instant, Vec<SocketAddr>)>;
 #[derive(Clone, Debug, Default)]
 pub struct Names(Arc<Mutex<Known>>);
 
-impl Resolve for Names {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for Names {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let names = self.clone();
-        Box::pin(async move {
-            let name = name.as_str();
-            let addresses =
-                names.known_or(name, async { tokio::net::lookup_host((name, 0)).await.map(Iterator::collect) }).await?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
+        Box::pin(async move { names.of(name.as_str()).await.map(Vec::into_iter) })
     }
 }
 
 impl Names {
+    /// The addresses of a name, without a port.
+    pub async fn of(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        self.known_or(name, async { tokio::net::lookup_host((name, 0)).await.map(Iterator::collect) }).await
+    }
+
     async fn known_or<E>(
         &self,
         name: &str,

@@ -106,7 +106,7 @@ impl Reading<'_> {
             .collect();
         for name in lost {
             let tags = List::Tags(name.clone());
-            let answer = self.registry.persist(&self.registry.list_request(&tags, "n=1")).await?.answer;
+            let answer = self.registry.persist(&self.registry.list_request(&tags, "n=1")?).await?.answer;
             match answer.status {
                 200..=299 => self.add(name.to_string()),
                 404 => {}
@@ -125,7 +125,7 @@ impl Reading<'_> {
 
     /// Reads one page; `None` if the registry says that there is no such list.
     async fn page(&mut self, query: &str) -> Result<Option<Read>, Trouble> {
-        let request = self.registry.list_request(self.list, query);
+        let request = self.registry.list_request(self.list, query)?;
         let mut exchanged = self.registry.persist(&request).await;
         // Much hangs on a page, so that what passes is given twice the time to do so.
         let trouble = match &exchanged {
@@ -141,7 +141,7 @@ impl Reading<'_> {
             Err(trouble) => trouble.cause == Cause::Unreachable && self.known.is_empty(),
         };
         if refused && query == format!("n={PAGE}") {
-            let without_size = self.registry.persist(&self.registry.list_request(self.list, "")).await;
+            let without_size = self.registry.persist(&self.registry.list_request(self.list, "")?).await;
             if without_size.is_ok() {
                 exchanged = without_size;
             }

@@ -8,6 +8,8 @@ mod body;
 mod budget;
 mod challenge;
 mod client;
+mod connect;
+mod connections;
 #[cfg(test)]
 mod corpus;
 mod credential_helper;
@@ -22,10 +24,12 @@ mod gate;
 mod headers;
 mod list;
 mod page;
+mod payload;
 mod scheme;
 mod standing;
 mod tls;
 mod traffic;
+mod transport;
 
 use std::future::Future;
 
@@ -106,6 +110,9 @@ pub struct Answer {
     pub content_length: Option<u64>,
     /// `Content-Range`, on 206 and 416.
     pub content_range: Option<ContentRange>,
+    /// True if the body comes in a `Content-Encoding` that nobody asked for and that is not undone here: neither its bytes
+    /// nor their number are the object's.
+    pub is_encoded: bool,
     /// What was read of the body.
     pub body: Body,
     /// Exchanges that were needed, counting this one: more than 1 if passing trouble was retried.

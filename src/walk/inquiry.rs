@@ -67,13 +67,14 @@ impl Inquiry {
     }
 
     fn judge(&self, result: &Result<Answer, Trouble>) -> Verdict {
-        match self {
+        let verdict = match self {
             Self::Resolution(Reference::Digest(digest)) => judge::resolution(Some(digest), result),
             Self::Resolution(Reference::Tag(_)) => judge::resolution(None, result),
             Self::Manifest(digest, size) => judge::manifest(digest, *size, result),
             Self::Blob { digest, size, evidence: Evidence::Content } => judge::content(digest, *size, result),
             Self::Blob { digest, size, .. } => judge::blob(digest, *size, result),
-        }
+        };
+        judge::as_far_as_decoded(verdict, result)
     }
 
     /// Asks and judges. An answer that leaves the matter open is followed by the other form of the question: GET where
@@ -120,7 +121,9 @@ impl Inquiry {
         repository: &Repository,
         known: KnownManifest,
     ) -> Judged {
-        let Self::Manifest(digest, size) = self else { return self.ask(registry, repository, false).await };
+        let Self::Manifest(digest, size) = self else {
+            return Box::pin(self.ask(registry, repository, false)).await;
+        };
         let question = Question { how: How::Head, ..self.question(repository, false) };
         let result = registry.ask(&question).await;
         let verdict = match &result {
@@ -128,7 +131,7 @@ impl Inquiry {
             Ok(answer) if (200..300).contains(&answer.status) && answer.body == Body::Unread => {
                 match judge::remembered(digest, *size, (known.manifest, known.size), answer) {
                     Some(verdict) => verdict,
-                    None => return self.ask(registry, repository, false).await,
+                    None => return Box::pin(self.ask(registry, repository, false)).await,
                 }
             }
             _ => self.judge(&result),

@@ -100,6 +100,7 @@ fn answer(size: u64) -> impl Strategy<Value = Answer> {
                 content_length,
                 content_range,
                 body,
+                is_encoded: false,
                 exchanges: 1,
             }
         })

@@ -71,7 +71,6 @@ async fn a_list_in_an_encoding_that_nobody_asked_for_is_unverified() {
 }
 
 #[tokio::test]
-#[ignore = "the encoded bytes are hashed as if they were the manifest's: digest_mismatch"]
 async fn a_manifest_in_an_encoding_that_nobody_asked_for_is_unverified() {
     for (name, encode) in ENCODINGS {
         let report = swept_through(encoding(name, encode, Heard::is_of_manifest)).await;
@@ -89,7 +88,6 @@ async fn a_blob_s_length_in_an_encoding_that_nobody_asked_for_is_no_failure() {
 
 /// RFC 9110, section 8.4.1: codings are case-insensitive, and `x-gzip` is gzip.
 #[tokio::test]
-#[ignore = "only `gzip` in lower case is decoded: digest_mismatch"]
 async fn gzip_by_its_other_names_is_no_failure() {
     for name in ["GZIP", "Gzip", "x-gzip"] {
         let report = swept_through(encoding(name, gzip, Heard::is_of_manifest)).await;

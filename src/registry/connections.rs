@@ -1,0 +1,457 @@
+//! Connections that are kept: one request at a time on each with HTTP/1.1, all on one with HTTP/2.
+
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue};
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::TokioExecutor;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::connect::{Connector, Stream};
+
+/// What nobody used for this long is closed.
+const IDLE_FOR: Duration = Duration::from_secs(30);
+/// Redirects name hosts that nobody configured: beyond so many, connections to those of before are not kept.
+const HOSTS_LIMIT: usize = 64;
+/// Headers of an answer that hyper makes room for without being told how many.
+const HEADERS_BY_DEFAULT: usize = 100;
+
+/// A request as it is sent.
+pub type Sent = Request<Full<Bytes>>;
+
+/// Keeps connections, by the scheme and the authority that they were opened for. hyper speaks HTTP on each of them; what is
+/// here is which one a request takes. hyper-util's client would do the same with a task and several copies for each
+/// request, which costs a sweep a tenth of its processor time (`cargo bench --bench load -- limit`).
+#[derive(Clone)]
+pub struct Connections(Arc<Inner>);
+
+struct Inner {
+    connector: Connector,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    /// Connections of one host that are kept.
+    most: usize,
+    hosts: Mutex<Vec<Arc<Host>>>,
+}
+
+/// Where requests go, and the connections there.
+struct Host {
+    scheme: Scheme,
+    authority: Authority,
+    header: HeaderValue,
+    open: Mutex<Open>,
+    /// Held while a connection is opened that may turn out to carry everything.
+    dialing: tokio::sync::Mutex<()>,
+}
+
+struct Open {
+    /// True as long as the next connection may be one that carries everything.
+    is_opened_alone: bool,
+    idle: Vec<Idle<Http1>>,
+    shared: Option<Idle<Http2>>,
+    /// True while somebody sees to it that what is idle is closed in time.
+    is_watched: bool,
+}
+
+/// A connection, and when it was used last.
+struct Idle<T> {
+    connection: T,
+    since: Instant,
+}
+
+type Http2 = http2::SendRequest<Full<Bytes>>;
+
+struct Http1 {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// A proxy is told the whole URL.
+    is_proxy: bool,
+}
+
+/// A connection that an answer's body still comes on. It is kept when the body has come to its end, and closed otherwise.
+pub struct Lease {
+    connection: Http1,
+    host: Weak<Host>,
+    most: usize,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No connection.
+    #[error("no connection")]
+    Connect(#[source] Box<dyn Error + Send + Sync>),
+    /// A connection that broke, or nothing that is HTTP.
+    #[error("no answer")]
+    Http(#[source] hyper::Error),
+}
+
+impl Connections {
+    /// Nothing is open yet.
+    pub fn new(connector: Connector, most: usize, response_headers: usize) -> Self {
+        let mut http1 = http1::Builder::new();
+        // hyper makes room on the stack if it is not told, and clears as much for every answer if it is.
+        if response_headers != HEADERS_BY_DEFAULT {
+            http1.max_headers(response_headers);
+        }
+        let http2 = http2::Builder::new(TokioExecutor::new());
+        Self(Arc::new(Inner { connector, http1, http2, most, hosts: Mutex::default() }))
+    }
+
+    /// Sends a request to an absolute URL. What comes with an answer is the connection, if somebody else may have it next.
+    ///
+    /// A kept connection that turns out to be closed before anything was sent on it is followed by the next.
+    pub async fn send(&self, mut request: Sent) -> Result<(Response<Incoming>, Option<Lease>), Failure> {
+        let host = self.0.host(request.uri())?;
+        loop {
+            let (connection, is_new) = match host.take() {
+                Some(connection) => (connection, false),
+                None => self.0.open(&host, request.uri()).await?,
+            };
+            let (result, lease) = match connection {
+                Connection::Http2(mut sender) => match sender.ready().await {
+                    Ok(()) => (sender.try_send_request(request).await, None),
+                    Err(error) if is_new => return Err(Failure::Http(error)),
+                    Err(_) => {
+                        lock(&host.open).shared = None;
+                        continue;
+                    }
+                },
+                Connection::Http1(mut connection) => match connection.sender.ready().await {
+                    Ok(()) => {
+                        host.address(&mut request, connection.is_proxy);
+                        let result = connection.sender.try_send_request(request).await;
+                        (result, Some(Lease { connection, host: Arc::downgrade(&host), most: self.0.most }))
+                    }
+                    Err(error) if is_new => return Err(Failure::Http(error)),
+                    Err(_) => continue,
+                },
+            };
+            let mut unsent = match result {
+                Ok(response) => return Ok((response, lease)),
+                Err(unsent) => unsent,
+            };
+            match unsent.take_message() {
+                Some(again) if !is_new => request = host.addressed_anew(again),
+                _ => return Err(Failure::Http(unsent.into_error())),
+            }
+            lock(&host.open).shared = None;
+        }
+    }
+}
+
+enum Connection {
+    Http1(Http1),
+    Http2(Http2),
+}
+
+impl Inner {
+    fn host(&self, uri: &Uri) -> Result<Arc<Host>, Failure> {
+        let mut hosts = lock(&self.hosts);
+        let known = hosts
+            .iter()
+            .find(|host| uri.scheme() == Some(&host.scheme) && uri.authority().is_some_and(|it| *it == host.authority));
+        if let Some(host) = known {
+            return Ok(Arc::clone(host));
+        }
+        let nowhere = || Failure::Connect("the URL names no host".into());
+        let (scheme, authority) = uri.scheme().zip(uri.authority()).ok_or_else(nowhere)?;
+        let header = HeaderValue::from_str(authority.as_str()).map_err(|error| Failure::Connect(error.into()))?;
+        let host = Arc::new(Host {
+            scheme: scheme.clone(),
+            authority: authority.clone(),
+            header,
+            open: Mutex::new(Open {
+                is_opened_alone: *scheme == Scheme::HTTPS,
+                idle: Vec::new(),
+                shared: None,
+                is_watched: false,
+            }),
+            dialing: tokio::sync::Mutex::default(),
+        });
+        if hosts.len() >= HOSTS_LIMIT {
+            hosts.clear();
+        }
+        hosts.push(Arc::clone(&host));
+        Ok(host)
+    }
+
+    /// Opens a connection, and gives whether it is new: another that was opened meanwhile may carry this request too.
+    async fn open(&self, host: &Arc<Host>, uri: &Uri) -> Result<(Connection, bool), Failure> {
+        let mut alone = None;
+        if lock(&host.open).is_opened_alone {
+            alone = Some(host.dialing.lock().await);
+            if let Some(connection) = host.take() {
+                return Ok((connection, false));
+            }
+            // Who waited for an attempt that failed does not wait for the next one too.
+            if !lock(&host.open).is_opened_alone {
+                alone = None;
+            }
+        }
+        let opened = match self.connector.clone().call(uri.clone()).await {
+            Ok(stream) => self.speak(stream).await.map_err(Failure::Http),
+            Err(error) => Err(Failure::Connect(error)),
+        };
+        let mut open = lock(&host.open);
+        open.is_opened_alone = matches!(opened, Ok(Connection::Http2(_)));
+        if let Ok(Connection::Http2(sender)) = &opened {
+            open.shared = Some(Idle { connection: sender.clone(), since: Instant::now() });
+            host.watch(&mut open);
+        }
+        drop(alone);
+        Ok((opened?, true))
+    }
+
+    async fn speak(&self, stream: Stream) -> hyper::Result<Connection> {
+        let is_proxy = stream.is_proxy;
+        if stream.speaks_http2 {
+            let (sender, connection) = self.http2.handshake(stream).await?;
+            tokio::spawn(connection);
+            return Ok(Connection::Http2(sender));
+        }
+        let (sender, connection) = self.http1.handshake(stream).await?;
+        tokio::spawn(connection);
+        Ok(Connection::Http1(Http1 { sender, is_proxy }))
+    }
+}
+
+impl Host {
+    /// A connection that is open as far as is known: of several the one that was used last, so that others get old.
+    fn take(&self) -> Option<Connection> {
+        let mut open = lock(&self.open);
+        open.shared.take_if(|shared| shared.connection.is_closed());
+        if let Some(shared) = &mut open.shared {
+            shared.since = Instant::now();
+            return Some(Connection::Http2(shared.connection.clone()));
+        }
+        while let Some(Idle { connection, .. }) = open.idle.pop() {
+            if !connection.sender.is_closed() {
+                return Some(Connection::Http1(connection));
+            }
+        }
+        None
+    }
+
+    /// HTTP/1.1 names the host in a header, and the rest in the first line; a proxy is told everything there.
+    fn address(&self, request: &mut Sent, is_proxy: bool) {
+        request.headers_mut().insert(HOST, self.header.clone());
+        if !is_proxy {
+            let path = request.uri_mut();
+            if let Some(path_and_query) = path.path_and_query().cloned() {
+                *path = Uri::from(path_and_query);
+            }
+        }
+    }
+
+    /// The same request before it was addressed: the next connection may want it otherwise.
+    fn addressed_anew(&self, mut request: Sent) -> Sent {
+        request.headers_mut().remove(HOST);
+        let mut parts = request.uri().clone().into_parts();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+        request
+    }
+
+    fn keep(self: &Arc<Self>, connection: Http1, most: usize) {
+        let mut open = lock(&self.open);
+        if open.idle.len() >= most || connection.sender.is_closed() {
+            return;
+        }
+        open.idle.push(Idle { connection, since: Instant::now() });
+        self.watch(&mut open);
+    }
+
+    fn watch(self: &Arc<Self>, open: &mut Open) {
+        if !std::mem::replace(&mut open.is_watched, true) {
+            tokio::spawn(close_idle(Arc::downgrade(self)));
+        }
+    }
+}
+
+impl Lease {
+    /// Gives the connection back for the next request.
+    pub fn keep(self) {
+        if let Some(host) = self.host.upgrade() {
+            host.keep(self.connection, self.most);
+        }
+    }
+}
+
+/// Closes what is idle for too long, until nothing is.
+async fn close_idle(host: Weak<Host>) {
+    loop {
+        tokio::time::sleep(IDLE_FOR / 2).await;
+        let Some(host) = host.upgrade() else { return };
+        let mut open = lock(&host.open);
+        open.idle.retain(|idle| idle.since.elapsed() < IDLE_FOR && !idle.connection.sender.is_closed());
+        // What is still under way on it ends before it closes.
+        open.shared.take_if(|shared| shared.since.elapsed() >= IDLE_FOR || shared.connection.is_closed());
+        if open.idle.is_empty() && open.shared.is_none() {
+            open.is_watched = false;
+            return;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::super::connect::Proxies;
+    use super::super::payload::Payload;
+    use super::super::tls;
+    use super::*;
+
+    /// What became of the connections of a server, by their numbers.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Event {
+        Request(usize),
+        /// By the client.
+        Closed(usize),
+        /// By the server.
+        Ended(usize),
+    }
+
+    /// Answers each request with two bytes. A connection that has carried as many as it may is closed without a word.
+    fn server(most: usize) -> (SocketAddr, mpsc::Receiver<Event>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (events, seen) = mpsc::channel();
+        thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let events = events.clone();
+                thread::spawn(move || serve(stream.unwrap(), number, most, &events));
+            }
+        });
+        (address, seen)
+    }
+
+    fn serve(mut stream: TcpStream, number: usize, most: usize, events: &mpsc::Sender<Event>) {
+        let mut received = Vec::new();
+        let mut buffer = [0; 4096];
+        for _ in 0..most {
+            while !received.ends_with(b"\r\n\r\n") {
+                match stream.read(&mut buffer).unwrap() {
+                    0 => return events.send(Event::Closed(number)).unwrap_or_default(),
+                    read => received.extend_from_slice(&buffer[..read]),
+                }
+            }
+            received.clear();
+            if events.send(Event::Request(number)).is_err() {
+                return;
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+        }
+        drop(stream);
+        let _ = events.send(Event::Ended(number));
+    }
+
+    fn connections() -> Connections {
+        let tls = tls::client_config(&crate::config::Tls::default()).unwrap();
+        let proxies = Arc::new(Proxies::new(None).unwrap());
+        Connections::new(Connector::new(tls, proxies, Duration::from_secs(10)), 4, 100)
+    }
+
+    /// One exchange; its body is read to the end if `read` says so.
+    async fn exchange(connections: &Connections, address: SocketAddr, read: bool) {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = format!("http://{address}/v2/").parse().unwrap();
+        let (response, lease) = connections.send(request).await.unwrap();
+        let (mut head, incoming) = response.into_parts();
+        let mut payload = Payload::new(incoming, &mut head.headers, lease);
+        while read && payload.chunk().await.unwrap().is_some() {}
+    }
+
+    async fn next(seen: &mpsc::Receiver<Event>) -> Event {
+        for _ in 0..10_000 {
+            match seen.try_recv() {
+                Ok(event) => return event,
+                // By the system's clock: the runtime's may stand still.
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("nothing came");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_once_its_body_was_read_and_closed_if_it_was_not() {
+        let (address, seen) = server(usize::MAX);
+        let connections = connections();
+        for read in [true, true, false] {
+            exchange(&connections, address, read).await;
+            assert_eq!(next(&seen).await, Event::Request(0));
+        }
+        exchange(&connections, address, true).await;
+        let both = [next(&seen).await, next(&seen).await];
+        assert!(both.contains(&Event::Closed(0)) && both.contains(&Event::Request(1)), "{both:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_server_closed_meanwhile_is_followed_by_a_new_connection() {
+        let (address, seen) = server(1);
+        let connections = connections();
+        for number in 0..20 {
+            exchange(&connections, address, true).await;
+            assert_eq!(next(&seen).await, Event::Request(number));
+            // hyper hears of it as soon as it looks; a request that is on its way by then is the caller's to repeat.
+            assert_eq!(next(&seen).await, Event::Ended(number));
+            let host = Arc::clone(&lock(&connections.0.hosts)[0]);
+            for _ in 0..10_000 {
+                if lock(&host.open).idle.iter().all(|idle| idle.connection.sender.is_closed()) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_idle_is_closed_in_time() {
+        let (address, seen) = server(usize::MAX);
+        let connections = connections();
+        exchange(&connections, address, true).await;
+        assert_eq!(next(&seen).await, Event::Request(0));
+        tokio::time::pause();
+        tokio::task::yield_now().await;
+        for _ in 0..2 {
+            assert!(seen.try_recv().is_err(), "closed too early");
+            tokio::time::advance(IDLE_FOR / 2 + Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(next(&seen).await, Event::Closed(0));
+        assert!(!lock(&lock(&connections.0.hosts)[0].open).is_watched);
+    }
+
+    #[tokio::test]
+    async fn no_more_is_kept_than_may_be() {
+        let (address, _seen) = server(usize::MAX);
+        let connections = connections();
+        let all = (0..20).map(|_| exchange(&connections, address, true));
+        futures_util::future::join_all(all).await;
+        assert_eq!(lock(&lock(&connections.0.hosts)[0].open).idle.len(), 4);
+        for port in 1..200u16 {
+            let uri = format!("http://127.0.0.1:{port}/").parse().unwrap();
+            connections.0.host(&uri).unwrap();
+        }
+        assert!(lock(&connections.0.hosts).len() <= HOSTS_LIMIT);
+    }
+}

@@ -1,0 +1,183 @@
+//! A body as it comes, decoded if it was compressed on the way.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+
+use super::connections::Lease;
+
+/// So much is decoded at a time: a byte of gzip becomes at most 1,032, so that a piece takes a few MiB at the worst.
+const PIECE: usize = 4 * 1024;
+
+/// What remains of a body.
+pub struct Payload {
+    incoming: Incoming,
+    /// Until the body has come to its end.
+    lease: Option<Lease>,
+    decoding: Option<Decoding>,
+}
+
+struct Decoding {
+    decoder: MultiGzDecoder<Vec<u8>>,
+    /// Compressed, and not looked at yet.
+    left: Bytes,
+}
+
+/// Why a body did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The connection ended before.
+    Cut,
+    /// What came cannot be decoded.
+    Nonsense,
+}
+
+impl Payload {
+    /// The body of an answer. What its headers say of an encoding, they no longer say afterwards, nor of its length.
+    pub fn new(incoming: Incoming, headers: &mut HeaderMap, lease: Option<Lease>) -> Self {
+        let is_gzip = headers.get(CONTENT_ENCODING).is_some_and(|encoding| {
+            [&b"gzip"[..], b"x-gzip"].iter().any(|gzip| encoding.as_bytes().eq_ignore_ascii_case(gzip))
+        });
+        if is_gzip {
+            headers.remove(CONTENT_ENCODING);
+            headers.remove(CONTENT_LENGTH);
+        }
+        let decoding = is_gzip.then(|| Decoding { decoder: MultiGzDecoder::new(Vec::new()), left: Bytes::new() });
+        let mut payload = Self { incoming, lease, decoding };
+        if payload.incoming.is_end_stream() {
+            payload.release();
+        }
+        payload
+    }
+
+    /// How many bytes are to come, if that is known.
+    pub fn length(&self) -> Option<u64> {
+        if self.decoding.is_some() { None } else { self.incoming.size_hint().exact() }
+    }
+
+    /// The next bytes; `None` at the end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Broken> {
+        loop {
+            if let Some(decoding) = &mut self.decoding
+                && !decoding.left.is_empty()
+            {
+                let bytes = decoding.piece()?;
+                if !bytes.is_empty() {
+                    return Ok(Some(bytes));
+                }
+                continue;
+            }
+            match (self.received().await?, &mut self.decoding) {
+                (Some(bytes), Some(decoding)) => decoding.left = bytes,
+                (None, Some(decoding)) => {
+                    let bytes = decoding.end()?;
+                    self.decoding = None;
+                    return Ok(Some(bytes).filter(|bytes| !bytes.is_empty()));
+                }
+                (bytes, None) => return Ok(bytes),
+            }
+        }
+    }
+
+    /// The next bytes as they were sent.
+    async fn received(&mut self) -> Result<Option<Bytes>, Broken> {
+        while let Some(frame) = self.incoming.frame().await {
+            let frame = frame.map_err(|error| if error.is_parse() { Broken::Nonsense } else { Broken::Cut })?;
+            match frame.into_data() {
+                Ok(bytes) if bytes.is_empty() => {}
+                Ok(bytes) => return Ok(Some(bytes)),
+                // Trailers say nothing that is asked for.
+                Err(_) => {}
+            }
+        }
+        self.release();
+        Ok(None)
+    }
+
+    fn release(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.keep();
+        }
+    }
+}
+
+impl Decoding {
+    fn piece(&mut self) -> Result<Bytes, Broken> {
+        let piece = self.left.split_to(self.left.len().min(PIECE));
+        self.decoder.write_all(&piece).map_err(|_| Broken::Nonsense)?;
+        Ok(self.decoded())
+    }
+
+    /// An archive that lacks its end proves nothing, although HTTP came to its own.
+    fn end(&mut self) -> Result<Bytes, Broken> {
+        self.decoder.try_finish().map_err(|_| Broken::Nonsense)?;
+        Ok(self.decoded())
+    }
+
+    fn decoded(&mut self) -> Bytes {
+        std::mem::take(self.decoder.get_mut()).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Decodes what comes in pieces of some length; gives also the longest piece that came of it.
+    fn decode(compressed: &[u8], length: usize) -> Result<(Vec<u8>, usize), Broken> {
+        let mut decoding = Decoding { decoder: MultiGzDecoder::new(Vec::new()), left: Bytes::new() };
+        let (mut whole, mut longest) = (Vec::new(), 0);
+        for chunk in compressed.chunks(length) {
+            decoding.left = Bytes::copy_from_slice(chunk);
+            while !decoding.left.is_empty() {
+                let piece = decoding.piece()?;
+                longest = longest.max(piece.len());
+                whole.extend_from_slice(&piece);
+            }
+        }
+        whole.extend_from_slice(&decoding.end()?);
+        Ok((whole, longest))
+    }
+
+    #[test]
+    fn gzip_is_decoded_however_it_is_cut_and_in_how_many_members_it_comes() {
+        let text: Vec<u8> = (0..20_000u32).flat_map(u32::to_be_bytes).collect();
+        let members = [gzip(&text), gzip(b""), gzip(&text)].concat();
+        for length in [1, 7, 4096, 1 << 20] {
+            assert_eq!(decode(&members, length).unwrap().0, [&*text, &*text].concat());
+        }
+    }
+
+    #[test]
+    fn a_bomb_goes_off_in_small_pieces() {
+        let (whole, longest) = decode(&gzip(&vec![0; 64 << 20]), 1 << 20).unwrap();
+        assert_eq!(whole.len(), 64 << 20);
+        assert!(longest < 6 << 20, "{longest}");
+    }
+
+    #[test]
+    fn what_is_no_gzip_or_lacks_its_end_is_nonsense() {
+        let whole = gzip(b"{\"tags\":[]}");
+        for end in 0..whole.len() {
+            assert_eq!(decode(&whole[..end], 4096).unwrap_err(), Broken::Nonsense, "{end}");
+        }
+        let mut altered = whole;
+        let checksum = altered.len() - 8;
+        altered[checksum] ^= 1;
+        assert_eq!(decode(&altered, 4096).unwrap_err(), Broken::Nonsense);
+        assert_eq!(decode(b"{}", 4096).unwrap_err(), Broken::Nonsense);
+    }
+}

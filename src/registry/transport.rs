@@ -1,0 +1,112 @@
+//! One exchange over HTTP. Every header that is sent stands here or is the caller's, but for `Host`.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use http::header::{HeaderMap, PROXY_AUTHORIZATION, USER_AGENT};
+use rustls::ClientConfig;
+use url::Url;
+
+use super::Trouble;
+use super::connect::{AGENT, Connector, Proxies};
+use super::connections::{Connections, Failure, Sent};
+use super::payload::Payload;
+use crate::report::Cause;
+
+/// Opening a connection takes no longer, whatever a whole request may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How the connections to a registry are made and kept.
+pub struct Settings {
+    pub tls: ClientConfig,
+    pub proxies: Proxies,
+    /// What a whole request may take.
+    pub request_timeout: Duration,
+    /// Connections that are kept.
+    pub connections: usize,
+    /// Headers of an answer that are read; with more it is none.
+    pub response_headers: usize,
+}
+
+/// Sends requests and follows nothing: no redirect, no challenge.
+pub struct Transport {
+    connections: Connections,
+    proxies: Arc<Proxies>,
+}
+
+/// An answer's head, and its body as it comes.
+pub struct Response {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub payload: Payload,
+}
+
+impl Transport {
+    /// Connects to nothing yet.
+    pub fn new(settings: Settings) -> Self {
+        let proxies = Arc::new(settings.proxies);
+        let time = settings.request_timeout.min(CONNECT_LIMIT);
+        let connector = Connector::new(settings.tls, Arc::clone(&proxies), time);
+        let connections = Connections::new(connector, settings.connections, settings.response_headers);
+        Self { connections, proxies }
+    }
+
+    /// Sends a request to an absolute URL, and gives what comes back, whatever its status.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble`] if nothing came, or nothing that is HTTP.
+    pub async fn send(&self, mut request: Sent) -> Result<Response, Trouble> {
+        let authorization = self.proxies.authorization(request.uri());
+        let headers = request.headers_mut();
+        headers.insert(USER_AGENT, AGENT);
+        if let Some(authorization) = authorization {
+            headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
+        let (response, lease) = self.connections.send(request).await.map_err(|failure| explain(&failure))?;
+        let (mut head, incoming) = response.into_parts();
+        let payload = Payload::new(incoming, &mut head.headers, lease);
+        Ok(Response { status: head.status.as_u16(), headers: head.headers, payload })
+    }
+}
+
+/// An absolute URL as HTTP sends it, without a user's name or password.
+///
+/// # Errors
+///
+/// [`Trouble`] if it holds what no request can hold.
+pub fn uri_of(url: &Url) -> Result<Uri, Trouble> {
+    let mut url = url.clone();
+    // Both fail only where there is no host, which is found out below.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_fragment(None);
+    let uri = Uri::try_from(String::from(url)).ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+    uri.ok_or_else(|| Trouble::new(Cause::Protocol, "a URL that cannot be asked for"))
+}
+
+/// What went wrong, without the URL: a presigned one is a credential.
+fn explain(failure: &Failure) -> Trouble {
+    let (mut is_nonsense, mut is_late) = (false, false);
+    let mut innermost: Option<&(dyn Error + 'static)> = None;
+    let mut source = failure.source();
+    while let Some(cause) = source {
+        is_nonsense |= cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+        is_late |= cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        innermost = Some(cause);
+        source = cause.source();
+    }
+    let reason: String = innermost.map(|cause| cause.to_string().chars().take(200).collect()).unwrap_or_default();
+    if is_late {
+        Trouble::new(Cause::Timeout, format!("no connection in time: {reason}"))
+    } else if is_nonsense {
+        Trouble::new(Cause::Protocol, format!("the answer is not HTTP: {reason}"))
+    } else if matches!(failure, Failure::Connect(_)) {
+        Trouble::new(Cause::Unreachable, format!("no connection: {reason}"))
+    } else {
+        Trouble::new(Cause::Unreachable, format!("the connection broke before an answer: {reason}"))
+    }
+}
