@@ -53,7 +53,7 @@ enum Bench {
     Limit {
         #[arg(long, default_value_t = 200)]
         repositories: usize,
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 5, value_parser = at_least_one)]
         rounds: usize,
         #[arg(long, value_enum, default_values_t = [Evidence::Head, Evidence::Byte])]
         evidence: Vec<Evidence>,
@@ -67,7 +67,7 @@ enum Bench {
     Fast {
         #[arg(long, default_value_t = 200)]
         repositories: usize,
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 5, value_parser = at_least_one)]
         rounds: usize,
         #[arg(long, value_enum, default_values_t = [Evidence::Head, Evidence::Byte])]
         evidence: Vec<Evidence>,
@@ -83,7 +83,7 @@ enum Bench {
     Pull {
         #[arg(long, default_value_t = 200)]
         repositories: usize,
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 5, value_parser = at_least_one)]
         rounds: usize,
         /// Seconds of each window.
         #[arg(long, default_value_t = 10)]
@@ -115,6 +115,10 @@ enum Bench {
         #[arg(long)]
         repositories: usize,
     },
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "expected a number of at least 1".to_string())
 }
 
 fn main() {

@@ -10,7 +10,7 @@ pub struct Used {
     pub seconds: f64,
     /// Of it and its own children, in seconds.
     pub cpu: f64,
-    /// The most memory that it had resident, in KiB, looked at every 20 ms; 0 if it was too short for that.
+    /// The most memory that it had resident, in KiB, looked at every 5 to 50 ms; 0 if it was too short for that.
     pub peak: u64,
 }
 
@@ -19,16 +19,13 @@ pub fn run(command: &mut Command, others: &[i32]) -> Used {
     let (began, cpu) = (Instant::now(), children_cpu());
     let mut child = command.stdin(Stdio::null()).spawn().expect("a program that can be run");
     let mut peak = 0;
-    let mut looks = 0u32;
     let status = loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
             break status;
         }
-        if looks.is_multiple_of(4) {
-            peak = peak.max(memory(child.id(), "VmHWM:"));
-        }
-        looks += 1;
-        std::thread::sleep(Duration::from_millis(5));
+        peak = peak.max(memory(child.id(), "VmHWM:"));
+        // Rarely enough not to be noticed, and often enough for what is short.
+        std::thread::sleep(began.elapsed().div_f64(100.0).clamp(Duration::from_millis(5), Duration::from_millis(50)));
     };
     assert!(status.success() || status.code().is_some_and(|code| others.contains(&code)), "{command:?}: {status}");
     Used { seconds: began.elapsed().as_secs_f64(), cpu: children_cpu() - cpu, peak }

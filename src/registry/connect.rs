@@ -46,14 +46,6 @@ impl Proxies {
         let proxies = Self(Matcher::builder().all(url.as_str()).build());
         proxies.0.intercept(&Uri::from_static("http://registry/")).map(|_| proxies)
     }
-
-    /// What a proxy that hands requests on wants to be told with each of them; a tunnel says it when it is opened.
-    pub fn authorization(&self, to: &Uri) -> Option<HeaderValue> {
-        if to.scheme() != Some(&Scheme::HTTP) {
-            return None;
-        }
-        self.0.intercept(to)?.basic_auth().cloned()
-    }
 }
 
 /// Opens connections. Cheap to clone.
@@ -66,13 +58,13 @@ struct Parts {
     tls: Arc<ClientConfig>,
     /// The same without HTTP/2, which is not spoken with proxies.
     tls_to_proxies: Arc<ClientConfig>,
-    proxies: Arc<Proxies>,
+    proxies: Proxies,
     time: Duration,
 }
 
 impl Connector {
     /// A connector that gives up after some time.
-    pub fn new(tls: ClientConfig, proxies: Arc<Proxies>, time: Duration) -> Self {
+    pub fn new(tls: ClientConfig, proxies: Proxies, time: Duration) -> Self {
         let names = Names::default();
         let mut tcp = HttpConnector::new_with_resolver(names.clone());
         tcp.enforce_http(false);
@@ -88,6 +80,14 @@ impl Connector {
         tls_to_proxies.alpn_protocols = vec![b"http/1.1".to_vec()];
         let (tls, tls_to_proxies) = (Arc::new(tls), Arc::new(tls_to_proxies));
         Self(Arc::new(Parts { tcp, names, tls, tls_to_proxies, proxies, time }))
+    }
+
+    /// What a proxy that hands requests on is to be told with each of them; a tunnel says it when it is opened.
+    pub fn proxy_authorization(&self, to: &Uri) -> Option<HeaderValue> {
+        if to.scheme() != Some(&Scheme::HTTP) {
+            return None;
+        }
+        self.0.proxies.0.intercept(to)?.basic_auth().cloned()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
 use http_body_util::Full;
@@ -47,6 +47,7 @@ struct Host {
     scheme: Scheme,
     authority: Authority,
     header: HeaderValue,
+    proxy_authorization: Option<HeaderValue>,
     open: Mutex<Open>,
     /// Held while a connection is opened that may turn out to carry everything.
     dialing: tokio::sync::Mutex<()>,
@@ -168,6 +169,7 @@ impl Inner {
             scheme: scheme.clone(),
             authority: authority.clone(),
             header,
+            proxy_authorization: self.connector.proxy_authorization(uri),
             open: Mutex::new(Open {
                 is_opened_alone: *scheme == Scheme::HTTPS,
                 idle: Vec::new(),
@@ -243,6 +245,9 @@ impl Host {
     /// HTTP/1.1 names the host in a header, and the rest in the first line; a proxy is told everything there.
     fn address(&self, request: &mut Sent, is_proxy: bool) {
         request.headers_mut().insert(HOST, self.header.clone());
+        if let Some(authorization) = &self.proxy_authorization {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
         if !is_proxy {
             let path = request.uri_mut();
             if let Some(path_and_query) = path.path_and_query().cloned() {
@@ -366,7 +371,7 @@ mod tests {
 
     fn connections() -> Connections {
         let tls = tls::client_config(&crate::config::Tls::default()).unwrap();
-        let proxies = Arc::new(Proxies::new(None).unwrap());
+        let proxies = Proxies::new(None).unwrap();
         Connections::new(Connector::new(tls, proxies, Duration::from_secs(10)), 4, 100)
     }
 

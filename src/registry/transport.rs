@@ -1,12 +1,12 @@
-//! One exchange over HTTP. Every header that is sent stands here or is the caller's, but for `Host`.
+//! One exchange over HTTP. Every header that is sent stands here or is the caller's, but for what a connection wants: `Host`, and a
+//! proxy's password.
 
 use std::error::Error;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use http::header::{HeaderMap, PROXY_AUTHORIZATION, USER_AGENT};
+use http::header::{HeaderMap, USER_AGENT};
 use rustls::ClientConfig;
 use url::Url;
 
@@ -32,10 +32,7 @@ pub struct Settings {
 }
 
 /// Sends requests and follows nothing: no redirect, no challenge.
-pub struct Transport {
-    connections: Connections,
-    proxies: Arc<Proxies>,
-}
+pub struct Transport(Connections);
 
 /// An answer's head, and its body as it comes.
 pub struct Response {
@@ -47,11 +44,9 @@ pub struct Response {
 impl Transport {
     /// Connects to nothing yet.
     pub fn new(settings: Settings) -> Self {
-        let proxies = Arc::new(settings.proxies);
         let time = settings.request_timeout.min(CONNECT_LIMIT);
-        let connector = Connector::new(settings.tls, Arc::clone(&proxies), time);
-        let connections = Connections::new(connector, settings.connections, settings.response_headers);
-        Self { connections, proxies }
+        let connector = Connector::new(settings.tls, settings.proxies, time);
+        Self(Connections::new(connector, settings.connections, settings.response_headers))
     }
 
     /// Sends a request to an absolute URL, and gives what comes back, whatever its status.
@@ -60,13 +55,8 @@ impl Transport {
     ///
     /// [`Trouble`] if nothing came, or nothing that is HTTP.
     pub async fn send(&self, mut request: Sent) -> Result<Response, Trouble> {
-        let authorization = self.proxies.authorization(request.uri());
-        let headers = request.headers_mut();
-        headers.insert(USER_AGENT, AGENT);
-        if let Some(authorization) = authorization {
-            headers.insert(PROXY_AUTHORIZATION, authorization);
-        }
-        let (response, lease) = self.connections.send(request).await.map_err(|failure| explain(&failure))?;
+        request.headers_mut().insert(USER_AGENT, AGENT);
+        let (response, lease) = self.0.send(request).await.map_err(|failure| explain(&failure))?;
         let (mut head, incoming) = response.into_parts();
         let payload = Payload::new(incoming, &mut head.headers, lease);
         Ok(Response { status: head.status.as_u16(), headers: head.headers, payload })
