@@ -191,3 +191,17 @@ fn what_comes_at_random_is_not_believed() {
     assert!(!with(2_000, 4), "where a fifth of all answers is wrong, four in a row are an accident");
     assert!(with(2_000, 12));
 }
+
+#[test]
+fn bytes_in_an_encoding_that_is_not_undone_contradict_nothing() {
+    let bytes = Bytes::from_static(b"\x28\xb5\x2f\xfd");
+    let encoded = Answer { is_encoded: true, body: Body::Whole(bytes), ..answer(Method::Get, 200) };
+    // Their digest would be one that nobody ever pushed.
+    let verdict = judge::resolution(None, &Ok(encoded.clone()));
+    assert!(matches!(verdict, Verdict::Sound(Sound { digest: None, .. })), "{verdict:?}");
+    let result = Ok(encoded);
+    let verdict = judge::manifest(&Digest::sha256(b"{}"), None, &result);
+    assert!(matches!(verdict, Verdict::Suspect { suspicion: Suspicion::DigestUnsigned, .. }), "{verdict:?}");
+    let verdict = judge::as_far_as_decoded(verdict, &result);
+    assert!(matches!(verdict, Verdict::Unjudged { cause: Cause::Protocol, .. }), "{verdict:?}");
+}

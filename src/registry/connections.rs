@@ -30,10 +30,7 @@ pub type Sent = Request<Full<Bytes>>;
 /// Keeps connections, by the scheme and the authority that they were opened for. hyper speaks HTTP on each of them; what is
 /// here is which one a request takes. hyper-util's client would do the same with a task and several copies for each
 /// request, which costs a sweep a tenth of its processor time (`cargo bench --bench load -- limit`).
-#[derive(Clone)]
-pub struct Connections(Arc<Inner>);
-
-struct Inner {
+pub struct Connections {
     connector: Connector,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
@@ -83,6 +80,11 @@ pub struct Lease {
     most: usize,
 }
 
+enum Connection {
+    Http1(Http1),
+    Http2(Http2),
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -103,18 +105,19 @@ impl Connections {
             http1.max_headers(response_headers);
         }
         let http2 = http2::Builder::new(TokioExecutor::new());
-        Self(Arc::new(Inner { connector, http1, http2, most, hosts: Mutex::default() }))
+        Self { connector, http1, http2, most, hosts: Mutex::default() }
     }
 
     /// Sends a request to an absolute URL. What comes with an answer is the connection, if somebody else may have it next.
     ///
     /// A kept connection that turns out to be closed before anything was sent on it is followed by the next.
     pub async fn send(&self, mut request: Sent) -> Result<(Response<Incoming>, Option<Lease>), Failure> {
-        let host = self.0.host(request.uri())?;
+        let uri = request.uri().clone();
+        let host = self.host(&uri)?;
         loop {
             let (connection, is_new) = match host.take() {
                 Some(connection) => (connection, false),
-                None => self.0.open(&host, request.uri()).await?,
+                None => self.open(&host, &uri).await?,
             };
             let (result, lease) = match connection {
                 Connection::Http2(mut sender) => match sender.ready().await {
@@ -129,7 +132,7 @@ impl Connections {
                     Ok(()) => {
                         host.address(&mut request, connection.is_proxy);
                         let result = connection.sender.try_send_request(request).await;
-                        (result, Some(Lease { connection, host: Arc::downgrade(&host), most: self.0.most }))
+                        (result, Some(Lease { connection, host: Arc::downgrade(&host), most: self.most }))
                     }
                     Err(error) if is_new => return Err(Failure::Http(error)),
                     Err(_) => continue,
@@ -140,20 +143,16 @@ impl Connections {
                 Err(unsent) => unsent,
             };
             match unsent.take_message() {
-                Some(again) if !is_new => request = host.addressed_anew(again),
+                Some(again) if !is_new => request = again,
                 _ => return Err(Failure::Http(unsent.into_error())),
             }
             lock(&host.open).shared = None;
+            // The next connection may want it otherwise.
+            request.headers_mut().remove(HOST);
+            request.uri_mut().clone_from(&uri);
         }
     }
-}
 
-enum Connection {
-    Http1(Http1),
-    Http2(Http2),
-}
-
-impl Inner {
     fn host(&self, uri: &Uri) -> Result<Arc<Host>, Failure> {
         let mut hosts = lock(&self.hosts);
         let known = hosts
@@ -254,18 +253,6 @@ impl Host {
                 *path = Uri::from(path_and_query);
             }
         }
-    }
-
-    /// The same request before it was addressed: the next connection may want it otherwise.
-    fn addressed_anew(&self, mut request: Sent) -> Sent {
-        request.headers_mut().remove(HOST);
-        let mut parts = request.uri().clone().into_parts();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
-        request
     }
 
     fn keep(self: &Arc<Self>, connection: Http1, most: usize) {
@@ -419,7 +406,7 @@ mod tests {
             assert_eq!(next(&seen).await, Event::Request(number));
             // hyper hears of it as soon as it looks; a request that is on its way by then is the caller's to repeat.
             assert_eq!(next(&seen).await, Event::Ended(number));
-            let host = Arc::clone(&lock(&connections.0.hosts)[0]);
+            let host = Arc::clone(&lock(&connections.hosts)[0]);
             for _ in 0..10_000 {
                 if lock(&host.open).idle.iter().all(|idle| idle.connection.sender.is_closed()) {
                     break;
@@ -443,7 +430,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(next(&seen).await, Event::Closed(0));
-        assert!(!lock(&lock(&connections.0.hosts)[0].open).is_watched);
+        assert!(!lock(&lock(&connections.hosts)[0].open).is_watched);
     }
 
     #[tokio::test]
@@ -452,11 +439,11 @@ mod tests {
         let connections = connections();
         let all = (0..20).map(|_| exchange(&connections, address, true));
         futures_util::future::join_all(all).await;
-        assert_eq!(lock(&lock(&connections.0.hosts)[0].open).idle.len(), 4);
+        assert_eq!(lock(&lock(&connections.hosts)[0].open).idle.len(), 4);
         for port in 1..200u16 {
             let uri = format!("http://127.0.0.1:{port}/").parse().unwrap();
-            connections.0.host(&uri).unwrap();
+            connections.host(&uri).unwrap();
         }
-        assert!(lock(&connections.0.hosts).len() <= HOSTS_LIMIT);
+        assert!(lock(&connections.hosts).len() <= HOSTS_LIMIT);
     }
 }
