@@ -1,12 +1,14 @@
 //! A registry that sends as much as it can costs bounded memory: the real binary, by what Linux says of it.
 
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use registry_integrity_probe::demo::fault::{answers_with, at, endless_body, pads_body_to, slow_body};
 use registry_integrity_probe::demo::{Endpoint, Image, Registry};
 use registry_integrity_probe::oci::Digest;
+
+use crate::support::probe::most_resident;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -15,26 +17,8 @@ const RESIDENT_LIMIT: u64 = 150 * 1024;
 
 /// Sweeps with the binary; the most memory that it ever had resident, in KiB, and its exit code.
 fn sweep(config: &Path) -> (u64, Option<i32>) {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_registry-integrity-probe"))
-        .args(["sweep", "--output", "json", "--log.level", "error", "--config.file"])
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let (began, mut most) = (Instant::now(), 0);
-    let ended = loop {
-        if let Some(ended) = process.try_wait().unwrap() {
-            break ended;
-        }
-        assert!(began.elapsed() < Duration::from_secs(120), "the sweep does not end");
-        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-        most = most.max(line.trim().trim_end_matches(" kB").parse().unwrap_or(0));
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    (most, ended.code())
+    let options = ["sweep", "--output", "json", "--log.level", "error", "--config.file"];
+    most_resident(options.map(OsStr::new).into_iter().chain([config.as_os_str()]))
 }
 
 fn manifest_of(member: &str, count: usize) -> String {

@@ -35,6 +35,30 @@ pub struct Outcome {
     pub stderr: String,
 }
 
+/// Runs a command to its end, without anything that it prints: the most memory that it ever had resident, in KiB, and its
+/// exit code.
+pub fn most_resident(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> (u64, Option<i32>) {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_registry-integrity-probe"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (began, mut most) = (std::time::Instant::now(), 0);
+    let ended = loop {
+        if let Some(ended) = process.try_wait().unwrap() {
+            break ended;
+        }
+        assert!(began.elapsed() < 2 * TIME_LIMIT, "the command does not end");
+        let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        most = most.max(line.trim().trim_end_matches(" kB").parse().unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    (most, ended.code())
+}
+
 /// A process in the background, killed when it is dropped.
 #[derive(Debug)]
 pub struct RunningProbe {

@@ -1,9 +1,8 @@
 //! Little that turns into much when it is decoded: the real binary, by what Linux says of its memory.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -11,6 +10,7 @@ use flate2::write::GzEncoder;
 
 use super::front::{Heard, Plan, Selector};
 use super::registry;
+use crate::support::probe::most_resident;
 
 /// What is decoded, in bytes.
 const DECODED: usize = 192 << 20;
@@ -29,28 +29,10 @@ fn bomb() -> Bytes {
 
 /// The report, the exit code, and the most memory that was ever resident, in KiB.
 fn sweep(config: &Path, report: &Path) -> (String, Option<i32>, u64) {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_registry-integrity-probe"))
-        .args(["sweep", "--output=json", "--log.level=error", "--config.file"])
-        .arg(config)
-        .arg("--output.file")
-        .arg(report)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let (began, mut most) = (Instant::now(), 0);
-    let ended = loop {
-        if let Some(ended) = process.try_wait().unwrap() {
-            break ended;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "the sweep does not end");
-        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-        most = most.max(line.trim().trim_end_matches(" kB").parse().unwrap_or(0));
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    (std::fs::read_to_string(report).unwrap_or_default(), ended.code(), most)
+    let options = ["sweep", "--output=json", "--log.level=error", "--config.file"].map(OsStr::new);
+    let files = [config.as_os_str(), OsStr::new("--output.file"), report.as_os_str()];
+    let (most, code) = most_resident(options.into_iter().chain(files));
+    (std::fs::read_to_string(report).unwrap_or_default(), code, most)
 }
 
 #[expect(clippy::print_stderr, reason = "the figures of the run are worth reading")]
