@@ -21,6 +21,13 @@ pub struct Run {
     pub cpu: f64,
 }
 
+impl Run {
+    /// Processor time of each request, in microseconds.
+    pub fn cpu_a_request(&self) -> f64 {
+        self.cpu / self.requests as f64 * 1e6
+    }
+}
+
 struct Connection {
     stream: TcpStream,
     received: Vec<u8>,

@@ -104,7 +104,8 @@ impl<'de> Deserialize<'de> for LenientText {
                 f.write_str("anything")
             }
             fn visit_str<E>(self, text: &str) -> Result<LenientText, E> {
-                Ok(LenientText(Some(text.chars().take(TEXT_LIMIT).collect())))
+                let end = text.char_indices().nth(TEXT_LIMIT).map_or(text.len(), |(end, _)| end);
+                Ok(LenientText(Some(text[..end].to_string())))
             }
             fn visit_unit<E>(self) -> Result<LenientText, E> {
                 Ok(LenientText(None))

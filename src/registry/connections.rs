@@ -117,7 +117,8 @@ impl Connections {
         loop {
             let (connection, is_new) = match host.take() {
                 Some(connection) => (connection, false),
-                None => self.open(&host, &uri).await?,
+                // Rare, and as long as all the rest: what every request carries with it stays small.
+                None => Box::pin(self.open(&host, &uri)).await?,
             };
             let (result, lease) = match connection {
                 Connection::Http2(mut sender) => match sender.ready().await {
