@@ -1,6 +1,7 @@
 //! Content digests as the OCI image specification defines them (descriptor.md, "Digests").
 
 use std::fmt;
+use std::hash::Hash;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -29,16 +30,23 @@ impl Algorithm {
 }
 
 /// `algorithm:encoded`. Raw bytes are kept, not text: a walk holds every digest of a repository at once.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest(Form);
 
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
     Sha256([u8; 32]),
     Sha384(Box<[u8; 48]>),
     Sha512(Box<[u8; 64]>),
     /// Well-formed, of an algorithm that this program cannot hash.
     Other(Box<str>),
+}
+
+/// The bytes alone, at once: a walk looks each digest up several times.
+impl Hash for Digest {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write(self.as_bytes());
+    }
 }
 
 /// Why a text is no digest.

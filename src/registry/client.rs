@@ -21,6 +21,7 @@ use super::auth::{Authenticator, TokenService};
 use super::body::Room;
 use super::budget::Budget;
 use super::connect::Proxies;
+use super::connections::Sent;
 use super::error_body::error_code;
 use super::gate::{Gate, Outcome};
 use super::headers::{ContentRange, retry_after};
@@ -177,7 +178,7 @@ pub(super) struct Exchanged {
 
 impl Request {
     /// As it is sent to where it belongs, or to where a redirect leads.
-    fn sent_to(&self, uri: &Uri, authorization: Option<&HeaderValue>) -> http::Request<Full<Bytes>> {
+    fn sent_to(&self, uri: &Uri, authorization: Option<&HeaderValue>) -> Sent {
         let mut request = http::Request::new(Full::default());
         *request.method_mut() = match self.method {
             Method::Get => http::Method::GET,
@@ -462,7 +463,7 @@ impl HttpRegistry {
         request: &Request,
         authorization: Option<&HeaderValue>,
     ) -> Result<(Response, bool), Trouble> {
-        let response = self.send(request.sent_to(&request.uri, authorization), request.method).await?;
+        let response = self.send(&request.uri, || request.sent_to(&request.uri, authorization), request.method).await?;
         if is_redirect(&response) {
             return Box::pin(self.follow(request, authorization, response)).await;
         }
@@ -490,7 +491,8 @@ impl HttpRegistry {
             url = target;
             let is_the_registry_s = url.origin() == first.origin();
             let authorization = authorization.filter(|_| is_the_registry_s);
-            response = self.send(request.sent_to(&uri_of(&url)?, authorization), request.method).await?;
+            let uri = uri_of(&url)?;
+            response = self.send(&uri, || request.sent_to(&uri, authorization), request.method).await?;
             if !is_redirect(&response) {
                 return Ok((response, is_the_registry_s));
             }
@@ -498,9 +500,9 @@ impl HttpRegistry {
         Err(protocol(&format!("more than {} redirects", self.limits.redirects)))
     }
 
-    async fn send(&self, request: http::Request<Full<Bytes>>, method: Method) -> Result<Response, Trouble> {
+    async fn send(&self, uri: &Uri, request: impl Fn() -> Sent + Send, method: Method) -> Result<Response, Trouble> {
         let counted = CountedExchange { traffic: &self.traffic, method, began: Instant::now(), code: Code::Timeout };
-        let result = self.transport.send(request).await;
+        let result = self.transport.send(uri, request).await;
         counted.ended(match &result {
             Ok(response) => Code::of_status(response.status),
             Err(trouble) => code_of(trouble),
@@ -593,18 +595,22 @@ impl TokenService for TokenRequests<'_> {
         authorization: Option<HeaderValue>,
         form: Option<String>,
     ) -> Result<(u16, Vec<u8>), Trouble> {
-        let mut request = http::Request::new(Full::from(form.clone().unwrap_or_default()));
-        *request.uri_mut() = uri_of(&url)?;
-        let headers = request.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        headers.extend(authorization.map(|authorization| (AUTHORIZATION, authorization)));
-        if form.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-            *request.method_mut() = http::Method::POST;
-        }
+        let uri = uri_of(&url)?;
+        let request = || {
+            let mut request = http::Request::new(Full::from(form.clone().unwrap_or_default()));
+            *request.uri_mut() = uri.clone();
+            let headers = request.headers_mut();
+            headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.extend(authorization.clone().map(|authorization| (AUTHORIZATION, authorization)));
+            if form.is_some() {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+                *request.method_mut() = http::Method::POST;
+            }
+            request
+        };
         let counted = CountedTokenRequest { traffic: &self.0.traffic, code: Code::Timeout };
-        let sent = self.0.send(request, Method::Get).await;
+        let sent = self.0.send(&uri, request, Method::Get).await;
         counted.ended(match &sent {
             Ok(response) => Code::of_status(response.status),
             Err(trouble) => code_of(trouble),

@@ -110,19 +110,23 @@ impl Connections {
 
     /// Sends a request to an absolute URL. What comes with an answer is the connection, if somebody else may have it next.
     ///
-    /// A kept connection that turns out to be closed before anything was sent on it is followed by the next.
-    pub async fn send(&self, mut request: Sent) -> Result<(Response<Incoming>, Option<Lease>), Failure> {
-        let uri = request.uri().clone();
-        let host = self.host(&uri)?;
+    /// A kept connection that turns out to be closed before anything was sent on it is followed by the next, for which
+    /// `request` makes the request again: so long as it waits for a connection there is none, to be copied with the rest.
+    pub async fn send(
+        &self,
+        uri: &Uri,
+        request: impl Fn() -> Sent + Send,
+    ) -> Result<(Response<Incoming>, Option<Lease>), Failure> {
+        let host = self.host(uri)?;
         loop {
             let (connection, is_new) = match host.take() {
                 Some(connection) => (connection, false),
                 // Rare, and as long as all the rest: what every request carries with it stays small.
-                None => Box::pin(self.open(&host, &uri)).await?,
+                None => Box::pin(self.open(&host, uri)).await?,
             };
             let (result, lease) = match connection {
                 Connection::Http2(mut sender) => match sender.ready().await {
-                    Ok(()) => (sender.try_send_request(request).await, None),
+                    Ok(()) => (sender.try_send_request(request()).await, None),
                     Err(error) if is_new => return Err(Failure::Http(error)),
                     Err(_) => {
                         lock(&host.open).shared = None;
@@ -131,8 +135,8 @@ impl Connections {
                 },
                 Connection::Http1(mut connection) => match connection.sender.ready().await {
                     Ok(()) => {
-                        host.address(&mut request, connection.is_proxy);
-                        let result = connection.sender.try_send_request(request).await;
+                        let addressed = host.addressed(request(), connection.is_proxy);
+                        let result = connection.sender.try_send_request(addressed).await;
                         (result, Some(Lease { connection, host: Arc::downgrade(&host), most: self.most }))
                     }
                     Err(error) if is_new => return Err(Failure::Http(error)),
@@ -143,14 +147,10 @@ impl Connections {
                 Ok(response) => return Ok((response, lease)),
                 Err(unsent) => unsent,
             };
-            match unsent.take_message() {
-                Some(again) if !is_new => request = again,
-                _ => return Err(Failure::Http(unsent.into_error())),
+            if is_new || unsent.take_message().is_none() {
+                return Err(Failure::Http(unsent.into_error()));
             }
             lock(&host.open).shared = None;
-            // The next connection may want it otherwise.
-            request.headers_mut().remove(HOST);
-            request.uri_mut().clone_from(&uri);
         }
     }
 
@@ -243,7 +243,7 @@ impl Host {
     }
 
     /// HTTP/1.1 names the host in a header, and the rest in the first line; a proxy is told everything there.
-    fn address(&self, request: &mut Sent, is_proxy: bool) {
+    fn addressed(&self, mut request: Sent, is_proxy: bool) -> Sent {
         request.headers_mut().insert(HOST, self.header.clone());
         if let Some(authorization) = &self.proxy_authorization {
             request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
@@ -254,6 +254,7 @@ impl Host {
                 *path = Uri::from(path_and_query);
             }
         }
+        request
     }
 
     fn keep(self: &Arc<Self>, connection: Http1, most: usize) {
@@ -365,9 +366,9 @@ mod tests {
 
     /// One exchange; its body is read to the end if `read` says so.
     async fn exchange(connections: &Connections, address: SocketAddr, read: bool) {
-        let mut request = Request::new(Full::default());
-        *request.uri_mut() = format!("http://{address}/v2/").parse().unwrap();
-        let (response, lease) = connections.send(request).await.unwrap();
+        let uri: Uri = format!("http://{address}/v2/").parse().unwrap();
+        let request = || Request::builder().uri(&uri).body(Full::default()).unwrap();
+        let (response, lease) = connections.send(&uri, request).await.unwrap();
         let (mut head, incoming) = response.into_parts();
         let mut payload = Payload::new(incoming, &mut head.headers, lease);
         while read && payload.chunk().await.unwrap().is_some() {}

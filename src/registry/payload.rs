@@ -18,7 +18,8 @@ pub struct Payload {
     incoming: Incoming,
     /// Until the body has come to its end.
     lease: Option<Lease>,
-    decoding: Option<Decoding>,
+    /// In a place of its own: most answers need none, and are handed on through many hands.
+    decoding: Option<Box<Decoding>>,
 }
 
 struct Decoding {
@@ -46,7 +47,7 @@ impl Payload {
             headers.remove(CONTENT_ENCODING);
             headers.remove(CONTENT_LENGTH);
         }
-        let decoding = is_gzip.then(|| Decoding { decoder: MultiGzDecoder::new(Vec::new()), left: Bytes::new() });
+        let decoding = is_gzip.then(|| Box::new(Decoding::new()));
         let mut payload = Self { incoming, lease, decoding };
         if payload.incoming.is_end_stream() {
             payload.release();
@@ -106,6 +107,10 @@ impl Payload {
 }
 
 impl Decoding {
+    fn new() -> Self {
+        Self { decoder: MultiGzDecoder::new(Vec::new()), left: Bytes::new() }
+    }
+
     fn piece(&mut self) -> Result<Bytes, Broken> {
         let piece = self.left.split_to(self.left.len().min(PIECE));
         self.decoder.write_all(&piece).map_err(|_| Broken::Nonsense)?;
@@ -138,7 +143,7 @@ mod tests {
 
     /// Decodes what comes in pieces of some length; gives also the longest piece that came of it.
     fn decode(compressed: &[u8], length: usize) -> Result<(Vec<u8>, usize), Broken> {
-        let mut decoding = Decoding { decoder: MultiGzDecoder::new(Vec::new()), left: Bytes::new() };
+        let mut decoding = Decoding::new();
         let (mut whole, mut longest) = (Vec::new(), 0);
         for chunk in compressed.chunks(length) {
             decoding.left = Bytes::copy_from_slice(chunk);

@@ -49,14 +49,18 @@ impl Transport {
         Self(Connections::new(connector, settings.connections, settings.response_headers))
     }
 
-    /// Sends a request to an absolute URL, and gives what comes back, whatever its status.
+    /// Sends the request that `request` makes to an absolute URL, and gives what comes back, whatever its status.
     ///
     /// # Errors
     ///
     /// [`Trouble`] if nothing came, or nothing that is HTTP.
-    pub async fn send(&self, mut request: Sent) -> Result<Response, Trouble> {
-        request.headers_mut().insert(USER_AGENT, AGENT);
-        let (response, lease) = self.0.send(request).await.map_err(|failure| explain(&failure))?;
+    pub async fn send(&self, uri: &Uri, request: impl Fn() -> Sent + Send) -> Result<Response, Trouble> {
+        let named = move || {
+            let mut request = request();
+            request.headers_mut().insert(USER_AGENT, AGENT);
+            request
+        };
+        let (response, lease) = self.0.send(uri, named).await.map_err(|failure| explain(&failure))?;
         let (mut head, incoming) = response.into_parts();
         let payload = Payload::new(incoming, &mut head.headers, lease);
         Ok(Response { status: head.status.as_u16(), headers: head.headers, payload })

@@ -331,12 +331,12 @@ impl<R: Registry> Walk<R> {
             {
                 let (registry, repository) = (Arc::clone(&self.registry), self.repository.clone());
                 let inquiry = self.inquiry(subject);
-                let remembered = self.remembered(subject);
+                let remembered = self.remembered(subject).map(Box::new);
                 // In a place of its own, which it is not copied from.
                 under_way.push(Box::pin(async move {
                     let asked_at = Instant::now();
                     let judged = match remembered {
-                        Some(known) => inquiry.ask_remembered(&*registry, &repository, known).await,
+                        Some(known) => Box::pin(inquiry.ask_remembered(&*registry, &repository, *known)).await,
                         None => inquiry.ask(&*registry, &repository, false).await,
                     };
                     (subject, judged, asked_at.elapsed())

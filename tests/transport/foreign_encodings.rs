@@ -10,7 +10,7 @@ use registry_integrity_probe::report::{Cause, Report};
 use super::encodings::gzip;
 use super::front::{Heard, Plan, Reply, Selector};
 use super::sweeping::Sweeping;
-use super::{assert_unverified, registry};
+use super::{assert_intact, assert_unverified, registry};
 
 type Encode = fn(&[u8]) -> Vec<u8>;
 
@@ -83,6 +83,24 @@ async fn a_blob_s_length_in_an_encoding_that_nobody_asked_for_is_no_failure() {
     for (name, encode) in ENCODINGS {
         let report = swept_through(encoding(name, encode, Heard::is_of_blob)).await;
         assert_eq!(report.failures, [], "{name}");
+    }
+}
+
+/// Storages tell the encoding that was noted when an object was stored, `aws-chunked` for one, whatever its bytes are.
+#[tokio::test]
+async fn a_label_on_bytes_that_are_right_as_they_came_leaves_an_image_intact() {
+    for (name, _) in ENCODINGS.into_iter().chain([("aws-chunked", gzip as Encode)]) {
+        for which in [Heard::is_of_manifest, Heard::is_of_blob] {
+            let registry = registry().await;
+            let label = move |heard: &Heard, reply: &mut Reply| {
+                if which(heard) && matches!(reply.status, 200 | 206) {
+                    reply.set("content-encoding", name);
+                }
+            };
+            let front = Plan::before(registry.address()).changing(label).start().await;
+            let mut sweeping = Sweeping::over(&format!("http://{}", front.address()));
+            assert_intact(&sweeping.sweep().await, name);
+        }
     }
 }
 
