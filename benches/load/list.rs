@@ -7,6 +7,8 @@ use registry_integrity_probe::oci::MANIFEST_ACCEPT;
 use super::Evidence;
 use super::images::{Blobs, Repository, name, repository};
 
+const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
 /// One request of a list.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -21,10 +23,16 @@ impl Request {
         Self { method, path, byte: None }
     }
 
-    /// As it goes over the wire.
+    /// As it goes over the wire, with all headers that a sweep sends.
     pub fn head(&self, host: &str) -> Vec<u8> {
         let Self { method, path, byte } = self;
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {MANIFEST_ACCEPT}\r\n");
+        let (accept, encoding) = match path {
+            path if path.contains("/manifests/") => (MANIFEST_ACCEPT, "identity"),
+            path if path.contains("/blobs/") => ("*/*", "identity"),
+            _ => ("application/json", "gzip"),
+        };
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\n");
+        let _ = write!(head, "Accept: {accept}\r\nAccept-Encoding: {encoding}\r\n");
         if let Some(byte) = byte {
             let _ = write!(head, "Range: bytes={byte}-{byte}\r\n");
         }

@@ -1,7 +1,10 @@
 //! Connections that are kept: one request at a time on each with HTTP/1.1, all on one with HTTP/2.
 
 use std::error::Error;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -67,8 +70,12 @@ struct Idle<T> {
 
 type Http2 = http2::SendRequest<Full<Bytes>>;
 
+/// A connection that advances only while somebody waits for something on it, and in their task: with a task of its own each
+/// request would wake two more times.
 struct Http1 {
     sender: http1::SendRequest<Full<Bytes>>,
+    /// `None` once it has come to its end.
+    connection: Option<Box<http1::Connection<Stream, Full<Bytes>>>>,
     /// A proxy is told the whole URL.
     is_proxy: bool,
 }
@@ -133,10 +140,11 @@ impl Connections {
                         continue;
                     }
                 },
-                Connection::Http1(mut connection) => match connection.sender.ready().await {
+                Connection::Http1(mut connection) => match connection.ready().await {
                     Ok(()) => {
                         let addressed = host.addressed(request(), connection.is_proxy);
-                        let result = connection.sender.try_send_request(addressed).await;
+                        let response = connection.sender.try_send_request(addressed);
+                        let result = connection.drive(response).await;
                         (result, Some(Lease { connection, host: Arc::downgrade(&host), most: self.most }))
                     }
                     Err(error) if is_new => return Err(Failure::Http(error)),
@@ -220,9 +228,58 @@ impl Connections {
             return Ok(Connection::Http2(sender));
         }
         let (sender, connection) = self.http1.handshake(stream).await?;
-        tokio::spawn(connection);
-        Ok(Connection::Http1(Http1 { sender, is_proxy }))
+        Ok(Connection::Http1(Http1 { sender, connection: Some(Box::new(connection)), is_proxy }))
     }
+}
+
+impl Http1 {
+    /// Waits until it takes a request.
+    async fn ready(&mut self) -> hyper::Result<()> {
+        if self.sender.is_ready() {
+            return Ok(());
+        }
+        let Self { sender, connection, .. } = self;
+        drive(connection, poll_fn(|context| sender.poll_ready(context))).await
+    }
+
+    /// Waits for something that comes on it.
+    async fn drive<T>(&mut self, awaited: impl Future<Output = T>) -> T {
+        drive(&mut self.connection, awaited).await
+    }
+
+    /// Sees what has happened since somebody last waited for something.
+    fn is_open(&mut self) -> bool {
+        advance(&mut self.connection, &mut Context::from_waker(Waker::noop()));
+        self.connection.is_some() && !self.sender.is_closed()
+    }
+
+    /// Ends it as its protocols want it, which may take a while.
+    fn close(self) {
+        drop(self.sender);
+        if let Some(connection) = self.connection {
+            tokio::spawn(connection);
+        }
+    }
+}
+
+async fn drive<C: Future + Unpin, T>(connection: &mut Option<C>, awaited: impl Future<Output = T>) -> T {
+    let mut awaited = pin!(awaited);
+    poll_fn(|context| {
+        if advance(connection, context) {
+            // Only the connection brings it on, so that nobody has to be woken for it.
+            awaited.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        } else {
+            awaited.as_mut().poll(context)
+        }
+    })
+    .await
+}
+
+/// Gives whether the connection goes on.
+fn advance<C: Future + Unpin>(connection: &mut Option<C>, context: &mut Context<'_>) -> bool {
+    // How it ended, whoever waits for something on it is told.
+    connection.take_if(|connection| Pin::new(connection).poll(context).is_ready());
+    connection.is_some()
 }
 
 impl Host {
@@ -234,8 +291,8 @@ impl Host {
             shared.since = Instant::now();
             return Some(Connection::Http2(shared.connection.clone()));
         }
-        while let Some(Idle { connection, .. }) = open.idle.pop() {
-            if !connection.sender.is_closed() {
+        while let Some(Idle { mut connection, .. }) = open.idle.pop() {
+            if connection.is_open() {
                 return Some(Connection::Http1(connection));
             }
         }
@@ -260,7 +317,7 @@ impl Host {
     fn keep(self: &Arc<Self>, connection: Http1, most: usize) {
         let mut open = lock(&self.open);
         if open.idle.len() >= most || connection.sender.is_closed() {
-            return;
+            return connection.close();
         }
         open.idle.push(Idle { connection, since: Instant::now() });
         self.watch(&mut open);
@@ -274,6 +331,11 @@ impl Host {
 }
 
 impl Lease {
+    /// Waits for something that comes on the connection.
+    pub async fn drive<T>(&mut self, awaited: impl Future<Output = T>) -> T {
+        self.connection.drive(awaited).await
+    }
+
     /// Gives the connection back for the next request.
     pub fn keep(self) {
         if let Some(host) = self.host.upgrade() {
@@ -288,7 +350,8 @@ async fn close_idle(host: Weak<Host>) {
         tokio::time::sleep(IDLE_FOR / 2).await;
         let Some(host) = host.upgrade() else { return };
         let mut open = lock(&host.open);
-        open.idle.retain(|idle| idle.since.elapsed() < IDLE_FOR && !idle.connection.sender.is_closed());
+        let is_kept = |idle: &mut Idle<Http1>| idle.since.elapsed() < IDLE_FOR && idle.connection.is_open();
+        open.idle.extract_if(.., |idle| !is_kept(idle)).for_each(|idle| idle.connection.close());
         // What is still under way on it ends before it closes.
         open.shared.take_if(|shared| shared.since.elapsed() >= IDLE_FOR || shared.connection.is_closed());
         if open.idle.is_empty() && open.shared.is_none() {

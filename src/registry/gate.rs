@@ -176,16 +176,30 @@ struct Window {
     seconds: f64,
 }
 
+impl Window {
+    fn seen(&self) -> u32 {
+        self.answered + self.struggled + self.throttled
+    }
+
+    /// Some 5xx are an object's own fault; many are the registry's.
+    fn is_of_trouble(&self) -> bool {
+        self.throttled > 0 || self.struggled * 4 > self.seen()
+    }
+}
+
 /// Fewer requests than this waiting in the registry: one more is tried.
 const QUEUE_LOW: f64 = 1.0;
 /// More than this: one less. What waits keeps the registry busy between two answers; more of it only adds latency.
 const QUEUE_HIGH: f64 = 2.0;
 /// Few enough not to wait for each other, and enough that one which hangs does not hold the others up.
 const FEW: usize = 4;
-/// Requests after which the limit is thought over.
-const WINDOW: usize = 16;
+/// Requests after which the limit is thought over, and at least as many times the limit as an eighth of it. The mean of
+/// fewer says more of the requests that happen to be slow than of those that wait.
+const WINDOW: usize = 64;
+/// The same where the registry is in trouble, which is not to last.
+const WINDOW_OF_TROUBLE: usize = 16;
 /// Windows between two measurements: the few slow requests then cost a fiftieth of the time at most.
-const TRUSTED_FOR: u32 = 400;
+const TRUSTED_FOR: u32 = 100;
 
 impl Controller {
     fn new(most: usize) -> Self {
@@ -215,16 +229,15 @@ impl Controller {
             Outcome::Struggled => self.window.struggled += 1,
             Outcome::Throttled => self.window.throttled += 1,
         }
-        let seen = self.window.answered + self.window.struggled + self.window.throttled;
-        if seen as usize >= (2 * self.limit).max(WINDOW) {
+        let is_over = |enough: usize| self.window.seen() as usize >= enough.max(self.limit * enough / 8);
+        if is_over(WINDOW) || self.window.is_of_trouble() && is_over(WINDOW_OF_TROUBLE) {
             let window = std::mem::take(&mut self.window);
-            self.limit = self.adjusted(&window, seen).clamp(1, self.most);
+            self.limit = self.adjusted(&window).clamp(1, self.most);
         }
     }
 
-    fn adjusted(&mut self, window: &Window, seen: u32) -> usize {
-        // Some 5xx are an object's own fault; many are the registry's.
-        if window.throttled > 0 || window.struggled * 4 > seen {
+    fn adjusted(&mut self, window: &Window) -> usize {
+        if window.is_of_trouble() {
             self.measuring = self.measuring.map(|limit| (limit / 2).max(1));
             return self.limit / 2;
         }
@@ -275,6 +288,20 @@ mod tests {
         let mut controller = Controller::new(64);
         settle(&mut controller, 2.0, 0.001);
         assert!((4..=6).contains(&controller.limit), "{}", controller.limit);
+    }
+
+    #[test]
+    fn does_not_follow_what_only_happens_to_be_slow() {
+        let mut controller = Controller::new(64);
+        let mut chance = fastrand::Rng::with_seed(7);
+        let mut most = 0;
+        for _ in 0..50_000 {
+            // A third of the mean to five thirds of it.
+            let took = 0.001 * (controller.limit as f64 / 2.0).max(1.0) * (1.0 + 4.0 * chance.f64()) / 3.0;
+            controller.observe(Outcome::Answered, Duration::from_secs_f64(took));
+            most = most.max(controller.limit);
+        }
+        assert!(most <= 6, "{most}");
     }
 
     #[test]

@@ -86,7 +86,13 @@ impl Payload {
 
     /// The next bytes as they were sent.
     async fn received(&mut self) -> Result<Option<Bytes>, Broken> {
-        while let Some(frame) = self.incoming.frame().await {
+        loop {
+            let frame = self.incoming.frame();
+            let frame = match &mut self.lease {
+                Some(lease) => lease.drive(frame).await,
+                None => frame.await,
+            };
+            let Some(frame) = frame else { break };
             let frame = frame.map_err(|error| if error.is_parse() { Broken::Nonsense } else { Broken::Cut })?;
             match frame.into_data() {
                 Ok(bytes) if bytes.is_empty() => {}
