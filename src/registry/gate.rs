@@ -163,6 +163,8 @@ struct Controller {
     among_few: f64,
     /// Windows until that is measured again, since a registry changes.
     trusted_for: u32,
+    /// True once more in flight were of no use.
+    is_found: bool,
     /// While it is measured, the limit to go back to.
     measuring: Option<usize>,
     window: Window,
@@ -193,11 +195,11 @@ const QUEUE_LOW: f64 = 1.0;
 const QUEUE_HIGH: f64 = 2.0;
 /// Few enough not to wait for each other, and enough that one which hangs does not hold the others up.
 const FEW: usize = 4;
-/// Requests after which the limit is thought over, and at least as many times the limit as an eighth of it. The mean of
-/// fewer says more of the requests that happen to be slow than of those that wait.
-const WINDOW: usize = 64;
-/// The same where the registry is in trouble, which is not to last.
-const WINDOW_OF_TROUBLE: usize = 16;
+/// Requests after which the limit is thought over, for as long as each time shows the same: that more are of use, or that the
+/// registry is in trouble; with a limit above 8 after as many more as that is higher.
+const WINDOW: usize = 16;
+/// The same once it is found: the mean of fewer says more of the requests that happen to be slow than of those that wait.
+const WINDOW_OF_FOUND: usize = 64;
 /// Windows between two measurements: the few slow requests then cost a fiftieth of the time at most.
 const TRUSTED_FOR: u32 = 100;
 
@@ -208,6 +210,7 @@ impl Controller {
             most,
             among_few: f64::INFINITY,
             trusted_for: TRUSTED_FOR,
+            is_found: false,
             measuring: Some(FEW.min(most)),
             window: Window::default(),
         }
@@ -230,7 +233,8 @@ impl Controller {
             Outcome::Throttled => self.window.throttled += 1,
         }
         let is_over = |enough: usize| self.window.seen() as usize >= enough.max(self.limit * enough / 8);
-        if is_over(WINDOW) || self.window.is_of_trouble() && is_over(WINDOW_OF_TROUBLE) {
+        let is_found = self.is_found && !self.window.is_of_trouble();
+        if is_over(if is_found { WINDOW_OF_FOUND } else { WINDOW }) {
             let window = std::mem::take(&mut self.window);
             self.limit = self.adjusted(&window).clamp(1, self.most);
         }
@@ -238,6 +242,7 @@ impl Controller {
 
     fn adjusted(&mut self, window: &Window) -> usize {
         if window.is_of_trouble() {
+            self.is_found = false;
             self.measuring = self.measuring.map(|limit| (limit / 2).max(1));
             return self.limit / 2;
         }
@@ -258,6 +263,7 @@ impl Controller {
         }
         #[expect(clippy::cast_precision_loss, reason = "a limit is a small number")]
         let waiting = self.limit as f64 * (1.0 - self.among_few / mean);
+        self.is_found |= waiting >= QUEUE_LOW;
         if waiting < QUEUE_LOW {
             self.limit + (self.limit / 8).max(1)
         } else if waiting > QUEUE_HIGH {
