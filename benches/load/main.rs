@@ -60,7 +60,7 @@ enum Bench {
         #[arg(long, value_delimiter = ',', default_values_t = [4, 8, 32])]
         connections: Vec<usize>,
         /// Repositories that others get too.
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 10, value_parser = at_least_one)]
         peers: usize,
     },
     /// The same beside a server that does next to nothing.
