@@ -220,6 +220,7 @@ impl Controller {
     /// Gives by how much the limit grew.
     fn open_wide(&mut self) -> usize {
         self.measuring = None;
+        self.is_found = true;
         let before = std::mem::replace(&mut self.limit, self.most);
         self.most - before
     }
@@ -327,6 +328,19 @@ mod tests {
             assert!(seen.iter().all(|limit| (4..=6).contains(limit)), "{seed}: {seen:?}");
             let busy = by_chance(1000.0, seed).split_off(500);
             assert!(busy.iter().all(|&limit| limit >= 16), "{seed}: {busy:?}");
+        }
+    }
+
+    #[test]
+    fn an_open_gate_is_not_narrowed_to_measure_first() {
+        for seed in 0..20 {
+            let mut controller = Controller::new(32);
+            controller.open_wide();
+            let mut chance = fastrand::Rng::with_seed(seed);
+            for n in 0..1_000 {
+                controller.observe(Outcome::Answered, Duration::from_secs_f64(0.05 * (0.5 + chance.f64())));
+                assert!(controller.limit >= 28, "{seed}: {} after {n}", controller.limit);
+            }
         }
     }
 
