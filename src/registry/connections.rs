@@ -473,7 +473,7 @@ mod tests {
             assert_eq!(next(&seen).await, Event::Ended(number));
             let host = Arc::clone(&lock(&connections.hosts)[0]);
             for _ in 0..10_000 {
-                if lock(&host.open).idle.iter().all(|idle| idle.connection.sender.is_closed()) {
+                if lock(&host.open).idle.iter_mut().all(|idle| !idle.connection.is_open()) {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
