@@ -328,6 +328,17 @@ impl Host {
             tokio::spawn(close_idle(Arc::downgrade(self)));
         }
     }
+
+    /// Closes what is idle for too long, and lets go of what its server has closed. Gives whether anything is left to watch.
+    fn close_idle(&self) -> bool {
+        let mut open = lock(&self.open);
+        let is_kept = |idle: &mut Idle<Http1>| idle.since.elapsed() < IDLE_FOR && idle.connection.is_open();
+        open.idle.extract_if(.., |idle| !is_kept(idle)).for_each(|idle| idle.connection.close());
+        // What is still under way on it ends before it closes.
+        open.shared.take_if(|shared| shared.since.elapsed() >= IDLE_FOR || shared.connection.is_closed());
+        open.is_watched = !open.idle.is_empty() || open.shared.is_some();
+        open.is_watched
+    }
 }
 
 impl Lease {
@@ -344,18 +355,12 @@ impl Lease {
     }
 }
 
-/// Closes what is idle for too long, until nothing is.
+/// Looks at what is idle from time to time, until nothing is.
 async fn close_idle(host: Weak<Host>) {
     loop {
         tokio::time::sleep(IDLE_FOR / 2).await;
         let Some(host) = host.upgrade() else { return };
-        let mut open = lock(&host.open);
-        let is_kept = |idle: &mut Idle<Http1>| idle.since.elapsed() < IDLE_FOR && idle.connection.is_open();
-        open.idle.extract_if(.., |idle| !is_kept(idle)).for_each(|idle| idle.connection.close());
-        // What is still under way on it ends before it closes.
-        open.shared.take_if(|shared| shared.since.elapsed() >= IDLE_FOR || shared.connection.is_closed());
-        if open.idle.is_empty() && open.shared.is_none() {
-            open.is_watched = false;
+        if !host.close_idle() {
             return;
         }
     }
@@ -496,6 +501,31 @@ mod tests {
         }
         assert_eq!(next(&seen).await, Event::Closed(0));
         assert!(!lock(&lock(&connections.hosts)[0].open).is_watched);
+    }
+
+    #[tokio::test]
+    async fn what_its_server_closes_while_it_is_idle_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (end, ended) = mpsc::channel();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+            ended.recv().unwrap();
+        });
+        let connections = connections();
+        exchange(&connections, address, true).await;
+        let host = Arc::clone(&lock(&connections.hosts)[0]);
+        assert!(host.close_idle(), "a connection that is open is kept");
+        end.send(()).unwrap();
+        for _ in 0..5_000 {
+            if !host.close_idle() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("a connection is kept that its server has closed");
     }
 
     #[tokio::test]
