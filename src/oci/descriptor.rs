@@ -1,5 +1,6 @@
 //! Descriptors, read leniently: only the members that the graph needs (OCI image specification, descriptor.md).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -135,6 +136,28 @@ impl<'de> Deserialize<'de> for LenientText {
     }
 }
 
+/// A text that is borrowed where it stands as it is. serde's own `Cow` is a copy each time.
+pub(super) struct Text<'de>(pub(super) Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrowed;
+        impl<'de> Visitor<'de> for Borrowed {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_string())))
+            }
+        }
+        deserializer.deserialize_str(Borrowed)
+    }
+}
+
 /// A member's name as it is spelt in a specification: Go's decoder takes it in any case.
 pub(super) fn in_any_case<'a>(key: &'a str, names: &[&'static str]) -> &'a str {
     if names.contains(&key) { key } else { names.iter().find(|name| name.eq_ignore_ascii_case(key)).unwrap_or(&key) }
@@ -154,7 +177,7 @@ macro_rules! lenient_object {
                     }
                     fn visit_map<A: MapAccess<'de>>(self, mut $map: A) -> Result<$name, A::Error> {
                         let mut $value = $partial::default();
-                        while let Some(key) = $map.next_key::<std::borrow::Cow<'de, str>>()? {
+                        while let Some($crate::oci::descriptor::Text(key)) = $map.next_key()? {
                             let $key: &str = $crate::oci::descriptor::in_any_case(&key, $names);
                             $body
                         }
@@ -171,7 +194,8 @@ pub(super) use lenient_object;
 #[derive(Default)]
 struct PartialDescriptor {
     media_type: Option<String>,
-    digest: Option<String>,
+    /// Of a repeated member the last one counts, whatever the others are.
+    digest: Option<Result<Digest, super::DigestError>>,
     size: Option<u64>,
     platform: Option<LenientPlatform>,
     has_urls: bool,
@@ -186,7 +210,7 @@ lenient_object!(
     |map, partial, key| {
         match key {
             "mediaType" => partial.media_type = map.next_value::<LenientText>()?.0,
-            "digest" => partial.digest = map.next_value()?,
+            "digest" => partial.digest = map.next_value::<Option<Text<'de>>>()?.map(|text| text.0.parse()),
             "size" => partial.size = map.next_value()?,
             "platform" => partial.platform = map.next_value()?,
             "urls" => {
@@ -204,7 +228,7 @@ fn finish_descriptor(partial: PartialDescriptor) -> Result<Descriptor, String> {
     let annotations = partial.annotations.unwrap_or_default();
     Ok(Descriptor {
         media_type: partial.media_type.filter(|text| !text.is_empty()),
-        digest: digest.parse().map_err(|error: super::DigestError| error.to_string())?,
+        digest: digest.map_err(|error| error.to_string())?,
         size: partial.size,
         platform: partial.platform.and_then(|platform| platform.0),
         has_urls: partial.has_urls,
