@@ -30,15 +30,15 @@ pub fn measure(folder: &Path, millions: &[f64], evidence: Evidence) {
         let (server, address) = start(repositories);
         let swept = sweep::run(folder, &format!("http://{address}"), evidence, "");
         drop(server);
-        let (objects, peak) = (swept.objects() / 1e6, swept.used.peak as f64 / 1024.0);
+        let (objects, peak) = (swept.report.objects() / 1e6, swept.used.peak as f64 / 1024.0);
         let growth = before.map_or(String::new(), |(objects_before, peak_before)| {
             format!(", {:.1} MiB a further million", (peak - peak_before) / (objects - objects_before))
         });
         println!(
             "{objects:.2} million objects in {repositories} repositories: {:.0} objects/s, {:.1} µs of CPU an object, \
              peak {peak:.1} MiB{growth}",
-            swept.objects() / swept.used.seconds,
-            swept.used.cpu / swept.objects() * 1e6,
+            swept.report.objects() / swept.used.seconds,
+            swept.used.cpu / swept.report.objects() * 1e6,
         );
         before = Some((objects, peak));
     }

@@ -3,10 +3,10 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Instant;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::list::Request;
@@ -16,16 +16,8 @@ use super::process;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Run {
     pub requests: usize,
-    pub seconds: f64,
     /// Of this client, in seconds.
     pub cpu: f64,
-}
-
-impl Run {
-    /// Processor time of each request, in microseconds.
-    pub fn cpu_a_request(&self) -> f64 {
-        self.cpu / self.requests as f64 * 1e6
-    }
 }
 
 struct Connection {
@@ -52,7 +44,7 @@ pub fn run(address: SocketAddr, connections: usize, list: &[Request]) -> Run {
         epoll::add(&epoll, &stream, data, epoll::EventFlags::IN).expect("epoll");
         open.push(Connection { stream, received: Vec::with_capacity(64 * 1024), is_head: false });
     }
-    let (began, cpu) = (Instant::now(), process::own_cpu());
+    let cpu = process::own_cpu();
     let mut waiting = ready.iter();
     let mut in_flight = 0;
     for connection in &mut open {
@@ -60,7 +52,11 @@ pub fn run(address: SocketAddr, connections: usize, list: &[Request]) -> Run {
     }
     let mut events = Vec::with_capacity(connections);
     while in_flight > 0 {
-        epoll::wait(&epoll, spare_capacity(&mut events), None).expect("epoll");
+        // A process that stood still for a while is told so.
+        match epoll::wait(&epoll, spare_capacity(&mut events), None) {
+            Err(Errno::INTR) => {}
+            waited => drop(waited.expect("epoll")),
+        }
         for event in events.drain(..) {
             let connection = &mut open[usize::try_from(event.data.u64()).expect("a connection's number")];
             if connection.receive() {
@@ -68,7 +64,7 @@ pub fn run(address: SocketAddr, connections: usize, list: &[Request]) -> Run {
             }
         }
     }
-    Run { requests: ready.len(), seconds: began.elapsed().as_secs_f64(), cpu: process::own_cpu() - cpu }
+    Run { requests: ready.len(), cpu: process::own_cpu() - cpu }
 }
 
 impl Connection {

@@ -23,7 +23,7 @@ impl Request {
         Self { method, path, byte: None }
     }
 
-    /// As it goes over the wire, with all headers that a sweep sends.
+    /// As it goes over the wire, to the byte as a sweep sends it.
     pub fn head(&self, host: &str) -> Vec<u8> {
         let Self { method, path, byte } = self;
         let (accept, encoding) = match path {
@@ -31,11 +31,11 @@ impl Request {
             path if path.contains("/blobs/") => ("*/*", "identity"),
             _ => ("application/json", "gzip"),
         };
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\n");
-        let _ = write!(head, "Accept: {accept}\r\nAccept-Encoding: {encoding}\r\n");
+        let mut head = format!("{method} {path} HTTP/1.1\r\naccept: {accept}\r\naccept-encoding: {encoding}\r\n");
         if let Some(byte) = byte {
-            let _ = write!(head, "Range: bytes={byte}-{byte}\r\n");
+            let _ = write!(head, "range: bytes={byte}-{byte}\r\n");
         }
+        let _ = write!(head, "user-agent: {AGENT}\r\nhost: {host}\r\n");
         head.push_str("\r\n");
         head.into_bytes()
     }

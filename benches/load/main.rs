@@ -15,6 +15,7 @@ mod pull;
 mod soak;
 mod sweep;
 mod synthetic;
+mod turns;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;

@@ -74,8 +74,10 @@ fn cpu(pid: &str, field: usize) -> f64 {
     fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
-/// The middle of some values, with the least and the most.
+/// The middle of some values (of an even number of them, what lies between the two in the middle), with the least and the
+/// most.
 pub fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
     values.sort_by(f64::total_cmp);
-    (values[values.len() / 2], values[0], values[values.len() - 1])
+    let last = values.len() - 1;
+    (f64::midpoint(values[last / 2], values[last.div_ceil(2)]), values[0], values[last])
 }

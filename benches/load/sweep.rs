@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -12,20 +12,23 @@ use super::process::{self, Used};
 /// A sweep that ended.
 pub struct Swept {
     pub used: Used,
-    pub report: Value,
+    pub report: Report,
     /// How many requests might be in flight when it ended.
     pub concurrency: f64,
 }
 
-impl Swept {
+/// What a sweep says of the registry.
+pub struct Report(Value);
+
+impl Report {
     /// A number of the report.
     pub fn number(&self, name: &str) -> f64 {
-        self.report[name].as_f64().unwrap_or_default()
+        self.0[name].as_f64().unwrap_or_default()
     }
 
     /// All objects.
     pub fn objects(&self) -> f64 {
-        self.report["objects"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_f64()).sum()
+        self.0["objects"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_f64()).sum()
     }
 }
 
@@ -44,6 +47,24 @@ pub fn command(folder: &Path, url: &str, evidence: Evidence, more: &str) -> Comm
     command
 }
 
+/// Starts a sweep of a registry that is intact. [`report`] tells how it ended.
+pub fn start(folder: &Path, url: &str, evidence: Evidence) -> Child {
+    command(folder, url, evidence, "").spawn().expect("a program that can be run")
+}
+
+/// What a sweep that has ended has reported.
+///
+/// # Panics
+///
+/// If it found anything that is not intact.
+pub fn report(folder: &Path) -> Report {
+    let text = fs::read(folder.join("report.json")).expect("a report");
+    let mut report: Value = serde_json::from_slice(&text).expect("a report in JSON");
+    let report = report["registries"][0].take();
+    assert_eq!(report["outcome"], "complete", "{report}");
+    Report(report)
+}
+
 /// Sweeps a registry that is intact.
 ///
 /// # Panics
@@ -56,9 +77,5 @@ pub fn run(folder: &Path, url: &str, evidence: Evidence, more: &str) -> Swept {
     let concurrency = metrics
         .lines()
         .find_map(|line| line.strip_prefix("registry_integrity_concurrency{")?.split_once("} ")?.1.parse().ok());
-    let text = fs::read(folder.join("report.json")).expect("a report");
-    let mut report: Value = serde_json::from_slice(&text).expect("a report in JSON");
-    let report = report["registries"][0].take();
-    assert_eq!(report["outcome"], "complete", "{report}");
-    Swept { used, report, concurrency: concurrency.expect("a metric") }
+    Swept { used, report: report(folder), concurrency: concurrency.expect("a metric") }
 }
