@@ -1,5 +1,5 @@
 //! Processes that run in turn, each for a moment while the others stand still. A machine that others share is a fifth faster
-//! in one minute than in the next; of what is compared so, each meets the same.
+//! for some seconds and then slower again; what is compared in turn meets the same.
 
 use std::io::Read;
 use std::process::Child;

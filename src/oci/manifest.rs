@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn what_go_reads_is_read() {
         let d = Digest::sha256(b"x");
-        let json = format!(r#"{{"Config":{{"Digest":"{d}","SIZE":1}},"LAYERS":[{{"digest":"{d}","URLs":["u"]}}]}}"#);
+        let json =
+            format!(r#"{{"Config":{{"\u0044igest":"{d}","SIZE":1}},"LAYERS":[{{"digest":"{d}","URLs":["u"]}}]}}"#);
         let image = parse(&json).unwrap();
         assert_eq!((image.config.unwrap().size, image.layers[0].has_urls), (Some(1), true));
         let index = format!(r#"{{"manifests":[{{"digest":"{d}","platform":{{"OS":"linux","architecture":"?"}}}}]}}"#);

@@ -325,7 +325,7 @@ impl Host {
 
     fn watch(self: &Arc<Self>, open: &mut Open) {
         if !std::mem::replace(&mut open.is_watched, true) {
-            tokio::spawn(close_idle(Arc::downgrade(self)));
+            tokio::spawn(watch_idle(Arc::downgrade(self)));
         }
     }
 
@@ -356,7 +356,7 @@ impl Lease {
 }
 
 /// Looks at what is idle from time to time, until nothing is.
-async fn close_idle(host: Weak<Host>) {
+async fn watch_idle(host: Weak<Host>) {
     loop {
         tokio::time::sleep(IDLE_FOR / 2).await;
         let Some(host) = host.upgrade() else { return };
