@@ -19,7 +19,6 @@ mod turns;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
@@ -86,9 +85,9 @@ enum Bench {
         repositories: usize,
         #[arg(long, default_value_t = 5, value_parser = at_least_one)]
         rounds: usize,
-        /// Seconds of each window.
-        #[arg(long, default_value_t = 10)]
-        window: u64,
+        /// Seconds of a round for each of what is compared.
+        #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+        turns: usize,
         /// Requests a second of the paced sweep: the common set within a third of a quarter of an hour.
         #[arg(long, default_value_t = 181.0)]
         rate: f64,
@@ -110,6 +109,15 @@ enum Bench {
         evidence: Evidence,
         #[arg(long)]
         blobs: Blobs,
+    },
+    #[command(hide = true)]
+    Paced {
+        #[arg(long)]
+        address: SocketAddr,
+        #[arg(long)]
+        repositories: usize,
+        #[arg(long)]
+        rate: f64,
     },
     #[command(hide = true)]
     Synthetic {
@@ -145,10 +153,9 @@ fn main() {
             }
             peers::compare(folder.path(), address, peers);
         }
-        Bench::Pull { repositories, rounds, window, rate } => {
+        Bench::Pull { repositories, rounds, turns, rate } => {
             let Some(server) = disk::serve(&place, repositories) else { return };
-            let window = Duration::from_secs(window);
-            pull::measure(folder.path(), server.address, repositories, rounds, window, rate);
+            pull::measure(folder.path(), &server, repositories, rounds, turns, rate);
         }
         Bench::Soak { sweeps } => {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -173,6 +180,7 @@ fn main() {
         Bench::Plain { address, connections, repositories, evidence, blobs } => {
             compare::plain_client(address, connections, repositories, blobs.of(), evidence);
         }
+        Bench::Paced { address, repositories, rate } => pull::run_paced_client(address, repositories, rate),
         Bench::Synthetic { repositories } => {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
             println!("{}", listener.local_addr().expect("an address"));

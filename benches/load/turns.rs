@@ -13,7 +13,7 @@ use super::process::{Background, cpu_of, memory};
 /// Shorter than machines stay as fast as they are, and long enough for a thousand answers.
 const TURN: Duration = Duration::from_millis(500);
 /// Between two turns: what is still under way comes to its end, and counts as the time of nobody.
-const PAUSE: Duration = Duration::from_millis(15);
+pub const PAUSE: Duration = Duration::from_millis(15);
 
 /// What a process used in its turns.
 #[derive(Debug, Default)]
@@ -55,16 +55,25 @@ pub fn in_turn(starts: Vec<Start<'_>>, server: u32) -> Vec<Used> {
     used
 }
 
+/// Lets a process go on that stood still.
+pub fn go_on(process: &Background) {
+    kill_process(Pid::from_child(&process.0), Signal::CONT).expect("a process that was not waited for");
+}
+
+/// Lets a process stand still.
+pub fn stand_still(process: &Background) {
+    kill_process(Pid::from_child(&process.0), Signal::STOP).expect("a process that was not waited for");
+}
+
 /// Gives whether the process has ended.
 fn turn(process: &mut Background, used: &mut Used, began: (Instant, f64), server: u32, time: Option<Duration>) -> bool {
-    let pid = Pid::from_child(&process.0);
-    kill_process(pid, Signal::CONT).expect("a process that was not waited for");
-    let end = pidfd_open(pid, PidfdFlags::empty()).expect("a process that was not waited for");
+    go_on(process);
+    let end = pidfd_open(Pid::from_child(&process.0), PidfdFlags::empty()).expect("a process that was not waited for");
     let time = time.map(|time| Timespec::try_from(time).expect("less than a second"));
     let has_ended =
         poll(&mut [PollFd::new(&end, PollFlags::IN)], time.as_ref()).expect("a process can be waited for") > 0;
     if !has_ended {
-        kill_process(pid, Signal::STOP).expect("a process that was not waited for");
+        stand_still(process);
     }
     used.seconds += began.0.elapsed().as_secs_f64();
     std::thread::sleep(PAUSE);
