@@ -24,10 +24,12 @@ const TURN: Duration = Duration::from_secs(1);
 /// Of it, at its beginning, what is not counted: whatever stood still has then gone on.
 const SETTLED: Duration = Duration::from_millis(100);
 
+type Start<'a> = Box<dyn Fn() -> Child + 'a>;
+
 /// What goes on while images are pulled.
 struct Meanwhile<'a> {
     name: &'static str,
-    start: Option<Box<dyn Fn() -> Child + 'a>>,
+    start: Option<Start<'a>>,
     running: Option<Background>,
     /// Of the requests of each round, in seconds.
     times: Vec<Vec<f64>>,
@@ -44,7 +46,7 @@ pub fn measure(folder: &Path, server: &Server, repositories: usize, rounds: usiz
     let sweep = |evidence, settings| {
         sweep::command(folder, &url, evidence, settings).spawn().expect("a program that can be run")
     };
-    let starts: [(&str, Option<Box<dyn Fn() -> Child>>); 4] = [
+    let starts: [(&str, Option<Start<'_>>); 4] = [
         ("nothing", None),
         // What is paced is a sweep after the first, when nearly all that was proved is asked for by HEAD.
         ("a paced sweep", Some(Box::new(|| sweep(Evidence::Head, &paced)))),

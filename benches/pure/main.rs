@@ -74,6 +74,10 @@ impl registry_integrity_probe::registry::Registry for Instant {
         };
         Listing { names, end: ListEnd::Complete }
     }
+
+    fn has_room(&self) -> bool {
+        true
+    }
 }
 
 fn instant(repositories: usize) -> Instant {

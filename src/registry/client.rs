@@ -570,6 +570,10 @@ impl Registry for HttpRegistry {
     async fn list(&self, list: &List) -> Listing {
         list::read(self, list).await
     }
+
+    fn has_room(&self) -> bool {
+        self.gate.has_room()
+    }
 }
 
 /// The same registry, asked beside its sweeps: one question at a time, to hash a blob.
@@ -583,6 +587,10 @@ impl Registry for Beside {
 
     async fn list(&self, list: &List) -> Listing {
         self.0.list(list).await
+    }
+
+    fn has_room(&self) -> bool {
+        self.0.has_room()
     }
 }
 

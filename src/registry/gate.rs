@@ -1,5 +1,6 @@
 //! Keeps the probe gentle: how many requests are in flight, how fast they follow each other, and when to pause.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ const PAUSE_LIMIT: Duration = Duration::from_secs(120);
 /// Lets requests to one registry through.
 pub struct Gate {
     permits: Arc<Semaphore>,
+    /// How many wait before it.
+    waiting: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -42,6 +45,22 @@ pub struct Permit<'a> {
     since: Instant,
 }
 
+/// One that waits before a gate, however it comes to an end.
+struct Waiting<'a>(&'a Gate);
+
+impl<'a> Waiting<'a> {
+    fn before(gate: &'a Gate) -> Self {
+        gate.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(gate)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Gate {
     /// A gate for at most `concurrency` requests in flight and, if given, `rate_limit` requests a second.
     pub fn new(concurrency: usize, rate_limit: Option<f64>) -> Self {
@@ -49,6 +68,7 @@ impl Gate {
         let now = Instant::now();
         Self {
             permits: Arc::new(Semaphore::new(controller.limit)),
+            waiting: AtomicUsize::new(0),
             state: Mutex::new(State {
                 controller,
                 surplus: 0,
@@ -76,8 +96,15 @@ impl Gate {
         self.lock().controller.limit
     }
 
+    /// Whether fewer wait than may be in flight: enough wait then for the registry to be kept busy, and one that comes is let
+    /// through soon.
+    pub fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < self.limit()
+    }
+
     /// Waits until a request may begin.
     pub async fn enter(&self) -> Permit<'_> {
+        let _waiting = Waiting::before(self);
         // The semaphore is never closed; if it were, going on unbounded by it would be the lesser harm.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         self.take_turn(permit).await
@@ -390,6 +417,24 @@ mod tests {
         }
         let _one = gate.enter().await;
         assert!(tokio::time::timeout(Duration::from_secs(1), gate.enter()).await.is_err(), "the limit did not shrink");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_room_while_fewer_wait_than_may_be_in_flight() {
+        let gate = Gate::new(2, None);
+        let held = [gate.enter().await, gate.enter().await];
+        assert!(gate.has_room());
+        let mut waiting = [Box::pin(gate.enter()), Box::pin(gate.enter())];
+        for (one, has_room) in waiting.iter_mut().zip([true, false]) {
+            assert!(futures_util::poll!(one).is_pending());
+            assert_eq!(gate.has_room(), has_room);
+        }
+        let [given_up, waiting] = waiting;
+        drop(given_up);
+        assert!(gate.has_room());
+        held.into_iter().for_each(|permit| permit.done(Outcome::Answered));
+        waiting.await.done(Outcome::Answered);
+        assert_eq!(gate.waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -52,6 +52,10 @@ pub trait Registry: Send + Sync + 'static {
 
     /// Reads a list to its end, page by page.
     fn list(&self, list: &List) -> impl Future<Output = Listing> + Send;
+
+    /// Whether a question would be put soon. Who has many of them begins no more than there is room for, so that the one that
+    /// comes first is chosen when its turn has come, and not long before.
+    fn has_room(&self) -> bool;
 }
 
 /// What is asked about one object.

@@ -12,8 +12,10 @@ mod observer;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
@@ -34,7 +36,8 @@ use graph::{Finding, Graph, NodeId, NodeState, Root, RootId};
 use hashing::Bad;
 use inquiry::{Confirmation, Judged, confirm};
 
-/// Questions of one repository that are under way at once; how many requests are, the registry's gate decides.
+/// Questions of one repository that are under way at once, with those that wait before they are put again; how many requests
+/// are, the registry's gate decides.
 const UNDER_WAY: usize = 64;
 /// Suspicions of one repository that wait for their confirmation at once.
 const CONFIRMED_AT_ONCE: usize = 1024;
@@ -325,24 +328,23 @@ impl<R: Registry> Walk<R> {
     async fn ask_all(&mut self, on_judged: &(impl Fn() + Send)) {
         let mut under_way = FuturesUnordered::new();
         loop {
-            while under_way.len() < UNDER_WAY
-                // What was found last comes first, so that kinds follow each other as they do in a pull, not in bursts.
-                && let Some(subject) = self.queue.pop_back()
-            {
-                let (registry, repository) = (Arc::clone(&self.registry), self.repository.clone());
-                let inquiry = self.inquiry(subject);
-                let remembered = self.remembered(subject).map(Box::new);
-                // In a place of its own, which it is not copied from.
-                under_way.push(Box::pin(async move {
-                    let asked_at = Instant::now();
-                    let judged = match remembered {
-                        Some(known) => Box::pin(inquiry.ask_remembered(&*registry, &repository, *known)).await,
-                        None => inquiry.ask(&*registry, &repository, false).await,
-                    };
-                    (subject, judged, asked_at.elapsed())
-                }));
-            }
-            let Some((subject, judged, took)) = under_way.next().await else { return };
+            let next = future::poll_fn(|context| {
+                loop {
+                    let polled = under_way.poll_next_unpin(context);
+                    if let Poll::Ready(Some(_)) = polled {
+                        return polled;
+                    }
+                    // At least one, so that the walk goes on.
+                    let has_room = under_way.is_empty() || under_way.len() < UNDER_WAY && self.registry.has_room();
+                    // What was found last comes first, so that kinds follow each other as they do in a pull, not in bursts.
+                    match has_room.then(|| self.queue.pop_back()).flatten() {
+                        // In a place of its own, which it is not copied from.
+                        Some(subject) => under_way.push(Box::pin(self.put(subject))),
+                        None => return polled,
+                    }
+                }
+            });
+            let Some((subject, judged, took)) = next.await else { return };
             self.tell(subject, &judged.verdict, took);
             if matches!(subject, Subject::Node(_)) {
                 on_judged();
@@ -366,6 +368,21 @@ impl<R: Registry> Walk<R> {
                 _ => 1,
             };
             self.take(subject, verdict, answers, false);
+        }
+    }
+
+    /// Puts the question about a subject; tells how long that took, too.
+    fn put(&self, subject: Subject) -> impl Future<Output = (Subject, Judged, Duration)> + use<R> {
+        let (registry, repository) = (Arc::clone(&self.registry), self.repository.clone());
+        let inquiry = self.inquiry(subject);
+        let remembered = self.remembered(subject).map(Box::new);
+        async move {
+            let asked_at = Instant::now();
+            let judged = match remembered {
+                Some(known) => Box::pin(inquiry.ask_remembered(&*registry, &repository, *known)).await,
+                None => inquiry.ask(&*registry, &repository, false).await,
+            };
+            (subject, judged, asked_at.elapsed())
         }
     }
 

@@ -26,6 +26,9 @@ fn push(registry: &Registry, repositories: std::ops::Range<usize>) {
     }
 }
 
+/// So many requests that follow each other are of all kinds.
+const KINDS_WITHIN: usize = 60;
+
 /// The most requests within any window.
 fn densest(requests: &[LoggedRequest]) -> usize {
     let within =
@@ -64,9 +67,12 @@ async fn requests_come_evenly_and_mixed_even_if_the_registry_has_grown() {
     let densest = densest(&requests);
     assert!((densest as f64) < 3.0 * share, "{densest} in {WINDOW:?}, which is to have {share:.1}");
     for part in requests.chunks(requests.len().div_ceil(5)) {
-        let of = |endpoint| part.iter().filter(|it| it.endpoint == endpoint).count() * 10;
-        assert!(of(Endpoint::Manifest) > part.len() && of(Endpoint::Blob) > part.len(), "one kind after the other");
         let repositories: HashSet<_> = part.iter().filter_map(repository).collect();
         assert!(repositories.len() > 3, "{repositories:?}");
+    }
+    for (number, part) in requests.chunks_exact(KINDS_WITHIN).enumerate() {
+        let of = |endpoint| part.iter().filter(|it| it.endpoint == endpoint).count() * 10;
+        let is_mixed = of(Endpoint::Manifest) > part.len() && of(Endpoint::Blob) > part.len();
+        assert!(is_mixed, "one kind after the other: {number}: {} {}", of(Endpoint::Manifest), of(Endpoint::Blob));
     }
 }

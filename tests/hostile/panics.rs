@@ -36,6 +36,10 @@ impl Registry for Defective {
     async fn list(&self, list: &List) -> Listing {
         self.0.list(list).await
     }
+
+    fn has_room(&self) -> bool {
+        self.0.has_room()
+    }
 }
 
 /// A registry whose `app:1` has lost a layer, beside two that are whole.
