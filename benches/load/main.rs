@@ -85,7 +85,7 @@ enum Bench {
         repositories: usize,
         #[arg(long, default_value_t = 5, value_parser = at_least_one)]
         rounds: usize,
-        /// Seconds of a round for each of what is compared.
+        /// Turns of a second in a round, for each of what is compared.
         #[arg(long, default_value_t = 20, value_parser = at_least_one)]
         turns: usize,
         /// Requests a second of the paced sweep: the common set within a third of a quarter of an hour.

@@ -41,6 +41,7 @@ impl<R: Registry> Registry for Deadline<R> {
                 .unwrap_or_else(|_| Listing { names: Vec::new(), end: ListEnd::Incomplete(Self::over()) }),
         }
     }
+
     fn has_room(&self) -> bool {
         self.inner.has_room()
     }

@@ -1,12 +1,18 @@
 //! How much a sweep asks of a registry at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use registry_integrity_probe::config::Target;
 use registry_integrity_probe::demo::fault::{answers, at, delays, everything};
 use registry_integrity_probe::demo::{Endpoint, Image, Registry};
+use registry_integrity_probe::manifests::Manifests;
+use registry_integrity_probe::proofs::Proofs;
+use registry_integrity_probe::registry::{self, Answer, HttpRegistry, List, Listing, Question, Traffic, Trouble};
 use registry_integrity_probe::report::{Cause, Outcome};
+use registry_integrity_probe::sweep::{Job, sweep};
 
-use super::{causes, reasons};
+use super::{app, causes, reasons, registry_with};
 use crate::sweeping::Sweeping;
 
 async fn busy(images: usize) -> Registry {
@@ -58,4 +64,45 @@ async fn a_registry_that_throttles_everybody_is_not_hammered() {
     assert!(causes(&report).iter().all(|&cause| cause == Cause::RateLimited));
     let to_blobs = registry.requests().iter().filter(|request| request.endpoint == Endpoint::Blob).count();
     assert!(to_blobs < 600, "{to_blobs} requests for 600 blobs that are all refused");
+}
+
+/// Never has room, as a registry before which others wait all the time.
+struct Crowded(HttpRegistry);
+
+impl registry::Registry for Crowded {
+    async fn ask(&self, question: &Question) -> Result<Answer, Trouble> {
+        self.0.ask(question).await
+    }
+
+    async fn list(&self, list: &List) -> Listing {
+        self.0.list(list).await
+    }
+
+    fn has_room(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn everything_is_asked_for_also_where_there_is_never_room() {
+    let registry = registry_with(&app()).await;
+    registry.remove_blob("app", &app().layers().next().unwrap().digest);
+    let usual = Sweeping::of(&registry).sweep().await;
+
+    let target = Target::with_defaults(registry.url().parse().unwrap());
+    let traffic = Arc::new(Traffic::default());
+    let client = Crowded(HttpRegistry::new(&target, Arc::clone(&traffic)).unwrap());
+    let job = Job {
+        target: &target,
+        proofs: Arc::new(Proofs::one_shot(&target.evidence)),
+        manifests: Arc::new(Manifests::none()),
+        hashing: None,
+        traffic,
+        known: &[],
+        progress: Arc::default(),
+    };
+    let (report, _) = sweep(Arc::new(client), job).await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(report.objects, usual.objects);
+    assert_eq!(report.failures.len(), 1);
 }
