@@ -170,7 +170,7 @@ impl Origin {
     }
 }
 
-/// An answer's headers beside it, for what only lists need of them.
+/// An answer's headers beside it, for what only lists need of them. Handed on in a place of its own, as [`Response`] is.
 pub(super) struct Exchanged {
     pub answer: Answer,
     pub headers: HeaderMap,
@@ -339,7 +339,7 @@ impl HttpRegistry {
     }
 
     /// Notes how a question ended.
-    fn note(&self, request: &Arc<Request>, result: &Result<Exchanged, Trouble>, trouble: Option<&Trouble>) {
+    fn note(&self, request: &Arc<Request>, result: &Result<Box<Exchanged>, Trouble>, trouble: Option<&Trouble>) {
         self.standings[request.kind as usize].note(trouble);
         if trouble.is_none() {
             self.has_answered.store(true, Ordering::Relaxed);
@@ -354,7 +354,7 @@ impl HttpRegistry {
     }
 
     /// Sends a request until it is answered, or passing trouble has been retried enough.
-    pub(super) async fn persist(&self, request: &Arc<Request>) -> Result<Exchanged, Trouble> {
+    pub(super) async fn persist(&self, request: &Arc<Request>) -> Result<Box<Exchanged>, Trouble> {
         if let Some(trouble) = self.given_up(request.kind).await {
             return Err(trouble);
         }
@@ -387,7 +387,7 @@ impl HttpRegistry {
     }
 
     /// One exchange: authorized, redirected, its body read.
-    async fn exchange(&self, request: &Request) -> Result<Exchanged, Trouble> {
+    async fn exchange(&self, request: &Request) -> Result<Box<Exchanged>, Trouble> {
         // A blob may take hours: no question of a sweep waits for that, unless only one may be under way.
         let permit = if request.beside && self.has_place_beside {
             self.gate.enter_beside().await
@@ -425,7 +425,7 @@ impl HttpRegistry {
     }
 
     /// The whole exchange within the request's time, or all but a body that is hashed: that may take as long as it comes.
-    async fn in_time(&self, request: &Request) -> Result<Exchanged, Trouble> {
+    async fn in_time(&self, request: &Request) -> Result<Box<Exchanged>, Trouble> {
         let deadline = tokio::time::Instant::now() + self.request_timeout;
         let late = |_: Elapsed| {
             let took = humantime::format_duration(self.request_timeout);
@@ -439,7 +439,7 @@ impl HttpRegistry {
         timeout_at(deadline, answered).await.map_err(late)?
     }
 
-    async fn authorized(&self, request: &Request) -> Result<Response, Trouble> {
+    async fn authorized(&self, request: &Request) -> Result<Box<Response>, Trouble> {
         let service = TokenRequests(self);
         let authorization = self.authenticator.authorize(&request.scope, &service).await?;
         let (response, is_the_registry_s) = self.redirected(request, authorization.as_ref()).await?;
@@ -462,7 +462,7 @@ impl HttpRegistry {
         &self,
         request: &Request,
         authorization: Option<&HeaderValue>,
-    ) -> Result<(Response, bool), Trouble> {
+    ) -> Result<(Box<Response>, bool), Trouble> {
         let response = self.send(&request.uri, || request.sent_to(&request.uri, authorization), request.method).await?;
         if is_redirect(&response) {
             return Box::pin(self.follow(request, authorization, response)).await;
@@ -475,8 +475,8 @@ impl HttpRegistry {
         &self,
         request: &Request,
         authorization: Option<&HeaderValue>,
-        mut response: Response,
-    ) -> Result<(Response, bool), Trouble> {
+        mut response: Box<Response>,
+    ) -> Result<(Box<Response>, bool), Trouble> {
         let protocol = |detail: &str| Trouble::new(Cause::Protocol, detail);
         let first = Url::parse(&request.uri.to_string()).map_err(|_| protocol("a URL that cannot be asked for"))?;
         let mut url = first.clone();
@@ -500,7 +500,12 @@ impl HttpRegistry {
         Err(protocol(&format!("more than {} redirects", self.limits.redirects)))
     }
 
-    async fn send(&self, uri: &Uri, request: impl Fn() -> Sent + Send, method: Method) -> Result<Response, Trouble> {
+    async fn send(
+        &self,
+        uri: &Uri,
+        request: impl Fn() -> Sent + Send,
+        method: Method,
+    ) -> Result<Box<Response>, Trouble> {
         let counted = CountedExchange { traffic: &self.traffic, method, began: Instant::now(), code: Code::Timeout };
         let result = self.transport.send(uri, request).await;
         counted.ended(match &result {
@@ -510,8 +515,8 @@ impl HttpRegistry {
         result
     }
 
-    async fn read(&self, request: &Request, response: Response) -> Result<Exchanged, Trouble> {
-        let Response { status, headers, mut payload } = response;
+    async fn read(&self, request: &Request, response: Box<Response>) -> Result<Box<Exchanged>, Trouble> {
+        let Response { status, headers, mut payload } = *response;
         let content_length = number(&headers, &http::header::CONTENT_LENGTH);
         let mut answer = Answer {
             method: request.method,
@@ -545,7 +550,7 @@ impl HttpRegistry {
             Some(_) => answer.error_code = error_code(&body::read_error(&mut payload, &self.traffic).await),
             None => {}
         }
-        Ok(Exchanged { answer, headers })
+        Ok(Box::new(Exchanged { answer, headers }))
     }
 }
 
@@ -623,7 +628,7 @@ impl TokenService for TokenRequests<'_> {
             Ok(response) => Code::of_status(response.status),
             Err(trouble) => code_of(trouble),
         });
-        let Response { status, mut payload, .. } = sent.map_err(|trouble| Trouble {
+        let Response { status, mut payload, .. } = *sent.map_err(|trouble| Trouble {
             detail: format!("the token service could not be asked: {}", trouble.detail),
             ..trouble
         })?;

@@ -34,7 +34,7 @@ pub struct Settings {
 /// Sends requests and follows nothing: no redirect, no challenge.
 pub struct Transport(Connections);
 
-/// An answer's head, and its body as it comes.
+/// An answer's head, and its body as it comes. It is handed on through many hands, in a place of its own so that none copies it.
 pub struct Response {
     pub status: u16,
     pub headers: HeaderMap,
@@ -54,7 +54,7 @@ impl Transport {
     /// # Errors
     ///
     /// [`Trouble`] if nothing came, or nothing that is HTTP.
-    pub async fn send(&self, uri: &Uri, request: impl Fn() -> Sent + Send) -> Result<Response, Trouble> {
+    pub async fn send(&self, uri: &Uri, request: impl Fn() -> Sent + Send) -> Result<Box<Response>, Trouble> {
         let named = move || {
             let mut request = request();
             request.headers_mut().insert(USER_AGENT, AGENT);
@@ -63,7 +63,7 @@ impl Transport {
         let (response, lease) = self.0.send(uri, named).await.map_err(|failure| explain(&failure))?;
         let (mut head, incoming) = response.into_parts();
         let payload = Payload::new(incoming, &mut head.headers, lease);
-        Ok(Response { status: head.status.as_u16(), headers: head.headers, payload })
+        Ok(Box::new(Response { status: head.status.as_u16(), headers: head.headers, payload }))
     }
 }
 

@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use tokio::time::Instant;
+use tokio_util::sync::ReusableBoxFuture;
 
 pub use findings::{Suspected, Tally, Walked};
 pub use graph::wanted_children;
@@ -167,6 +168,9 @@ enum Subject {
     Root(RootId),
     Node(NodeId),
 }
+
+/// What a question was about, what came of it, and how long that took.
+type Asked = (Subject, Judged, Duration);
 
 impl<R: Registry> Walk<R> {
     /// The references to walk, and how the reading of their list ended.
@@ -327,6 +331,9 @@ impl<R: Registry> Walk<R> {
     /// Asks for everything in the queue, and for what that leads to: each level as soon as it is known.
     async fn ask_all(&mut self, on_judged: &(impl Fn() + Send)) {
         let mut under_way = FuturesUnordered::new();
+        // Where questions were that have ended. The next one gets such a place, which is still in the processor's caches; a new
+        // one would be in none.
+        let mut places: Vec<ReusableBoxFuture<'static, Asked>> = Vec::new();
         loop {
             let next = future::poll_fn(|context| {
                 loop {
@@ -338,13 +345,23 @@ impl<R: Registry> Walk<R> {
                     let has_room = under_way.is_empty() || under_way.len() < UNDER_WAY && self.registry.has_room();
                     // What was found last comes first, so that kinds follow each other as they do in a pull, not in bursts.
                     match has_room.then(|| self.queue.pop_back()).flatten() {
-                        // In a place of its own, which it is not copied from.
-                        Some(subject) => under_way.push(Box::pin(self.put(subject))),
+                        Some(subject) => {
+                            let question = self.put(subject);
+                            let mut place = match places.pop() {
+                                Some(mut place) => {
+                                    place.set(question);
+                                    place
+                                }
+                                None => ReusableBoxFuture::new(question),
+                            };
+                            under_way.push(async move { (place.get_pin().await, place) });
+                        }
                         None => return polled,
                     }
                 }
             });
-            let Some((subject, judged, took)) = next.await else { return };
+            let Some(((subject, judged, took), place)) = next.await else { return };
+            places.push(place);
             self.tell(subject, &judged.verdict, took);
             if matches!(subject, Subject::Node(_)) {
                 on_judged();
@@ -372,7 +389,7 @@ impl<R: Registry> Walk<R> {
     }
 
     /// Puts the question about a subject; tells how long that took, too.
-    fn put(&self, subject: Subject) -> impl Future<Output = (Subject, Judged, Duration)> + use<R> {
+    fn put(&self, subject: Subject) -> impl Future<Output = Asked> + use<R> {
         let (registry, repository) = (Arc::clone(&self.registry), self.repository.clone());
         let inquiry = self.inquiry(subject);
         let remembered = self.remembered(subject).map(Box::new);
