@@ -50,10 +50,10 @@ pub fn compare(comparison: &Comparison<'_>) {
     let url = format!("http://{address}");
     // The caches of the server's disk are warm then.
     in_turn(vec![plain(comparison, connections[0])], server);
-    let alone = sweep::run(folder, &url, evidence, "");
     let mut limits: Vec<Vec<Needed>> = connections.iter().map(|_| Vec::new()).collect();
-    let (mut sweeps, mut peaks) = (vec![], vec![]);
+    let (mut alone, mut sweeps, mut peaks) = (vec![], vec![], vec![]);
     for _ in 0..rounds {
+        alone.push(sweep::run(folder, &url, evidence, ""));
         let mut starts: Vec<Start<'_>> = vec![Box::new(|| sweep::start(folder, &url, evidence))];
         starts.extend(connections.iter().map(|&connections| plain(comparison, connections)));
         let mut used = in_turn(starts, server).into_iter();
@@ -93,10 +93,10 @@ pub fn compare(comparison: &Comparison<'_>) {
     let sent = sweeps.iter().map(|sweep| sweep.requests);
     println!("  sweep's requests: {}; objects, tags and pages: {most}", told(sent, 0));
     println!(
-        "  a sweep that nothing interrupts: {:.2} s, {:.0} objects/s, {} requests in flight at its end",
-        alone.used.seconds,
-        alone.report.objects() / alone.used.seconds,
-        alone.concurrency
+        "  a sweep that nothing interrupts: {} s, {} objects/s, {} requests in flight at its end",
+        told(alone.iter().map(|swept| swept.used.seconds), 2),
+        told(alone.iter().map(|swept| swept.report.objects() / swept.used.seconds), 0),
+        told(alone.iter().map(|swept| swept.concurrency), 0)
     );
 }
 

@@ -331,8 +331,8 @@ impl<R: Registry> Walk<R> {
     /// Asks for everything in the queue, and for what that leads to: each level as soon as it is known.
     async fn ask_all(&mut self, on_judged: &(impl Fn() + Send)) {
         let mut under_way = FuturesUnordered::new();
-        // Where questions were that have ended. The next one gets such a place, which is still in the processor's caches; a new
-        // one would be in none.
+        // Where questions were that have ended. The next one gets such a place, which was in use a moment ago and is mostly in
+        // the processor's first caches yet.
         let mut places: Vec<ReusableBoxFuture<'static, Asked>> = Vec::new();
         loop {
             let next = future::poll_fn(|context| {
