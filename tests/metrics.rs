@@ -43,7 +43,7 @@ fn before_the_first_sweep_closed_sets_are_zero_and_the_unknown_is_absent() {
             closed.push(format!("registry_integrity_failures{{registry=\"a\",kind=\"{kind}\",reason=\"{reason}\"}}"));
         }
     }
-    for cause in ["unreachable", "timeout", "unauthorized", "rate_limited", "server_error", "protocol"] {
+    for cause in ["incomplete", "unreachable", "timeout", "unauthorized", "rate_limited", "server_error", "protocol"] {
         closed.push(format!("registry_integrity_unverified{{registry=\"a\",cause=\"{cause}\"}}"));
     }
     for state in ["intact", "broken", "unverified"] {

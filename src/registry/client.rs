@@ -403,7 +403,7 @@ impl HttpRegistry {
             },
             Err(trouble) => match trouble.cause {
                 Cause::RateLimited => Outcome::Throttled,
-                Cause::Unauthorized | Cause::Protocol => Outcome::Answered,
+                Cause::Incomplete | Cause::Unauthorized | Cause::Protocol => Outcome::Answered,
                 Cause::Unreachable | Cause::Timeout | Cause::ServerError => Outcome::Struggled,
             },
         };
@@ -723,7 +723,7 @@ fn retry_cost(cause: Cause, budget: u32) -> u32 {
     match cause {
         Cause::Unreachable | Cause::RateLimited | Cause::ServerError => 1,
         Cause::Timeout => 2,
-        Cause::Unauthorized | Cause::Protocol => budget,
+        Cause::Incomplete | Cause::Unauthorized | Cause::Protocol => budget,
     }
 }
 

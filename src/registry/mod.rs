@@ -168,7 +168,7 @@ impl Trouble {
 
 /// True for what may be over when it is asked again: an outage passes, a refusal hardly ever does.
 pub fn may_pass(cause: Cause) -> bool {
-    !matches!(cause, Cause::Unauthorized | Cause::Protocol)
+    !matches!(cause, Cause::Incomplete | Cause::Unauthorized | Cause::Protocol)
 }
 
 /// A list that a registry pages.

@@ -81,6 +81,9 @@ closed_set! {
 closed_set! {
     /// Why something could not be judged.
     Cause {
+        /// A catalog or tag list that cannot be trusted to be complete, a configured repository that the registry does not
+        /// have, or a filter that matches nothing.
+        Incomplete = "incomplete",
         /// No connection, or one that broke before an answer.
         Unreachable = "unreachable",
         /// No answer in time.

@@ -42,6 +42,7 @@ pub fn after_unverified(cause: Cause) -> Option<&'static str> {
             Some("docker login or podman login, or --username and --password-stdin; or the repository does not exist")
         }
         Cause::RateLimited => Some("try again later; a login may have a higher limit"),
+        Cause::Incomplete => Some("check that the repository exists and that the credentials may list all of its tags"),
         Cause::Protocol => None,
     }
 }
