@@ -37,7 +37,9 @@ pub fn in_short(failure: &Failure) -> &'static str {
 /// What to do about something that could not be judged.
 pub fn after_unverified(cause: Cause) -> &'static str {
     match cause {
-        Cause::Incomplete => "Check the filters and names in the configuration, and what the probe's credentials may list.",
+        Cause::Incomplete => {
+            "Check the filters and names in the configuration, and what the probe's credentials may list."
+        }
         Cause::Unreachable => "Look at whether the registry is up, and whether its URL is right in the configuration.",
         Cause::Timeout => "Look at how busy the registry is. It is asked again in the next sweep.",
         Cause::Unauthorized => "Give the probe credentials that may pull this; the registry refused what it has.",

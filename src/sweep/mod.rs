@@ -1,6 +1,9 @@
 //! One pass over everything in a registry: the catalog, then a walk of each repository, then what it all proves.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod found;
+mod selection;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,23 +11,23 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::{ImageSelector, Mode, Target};
-use crate::judge::{Surroundings, Suspicion, Verdict, believe};
+use crate::judge::Verdict;
 use crate::manifests::Manifests;
 use crate::oci::{Image, Reference, Repository};
 use crate::progress::Progress;
 use crate::proofs::Proofs;
-use crate::registry::{Deadline, List, ListEnd, Registry, Traffic, Trouble};
+use crate::registry::{Deadline, Registry, Traffic};
 use crate::report::{
-    Cause, Changes, Failure, FailureKey, Kind, ObjectCounts, Outcome, Reason, Report, Unverified, carry_over,
-    count_images,
+    Cause, Changes, Failure, Kind, ObjectCounts, Outcome, Reason, Report, Unverified, carry_over, count_images,
 };
-use crate::walk::{Assignment, Hashing, Inquiry, Observer, Roots, Scope, Suspected, Tally, Walked, walk};
+use crate::walk::{Assignment, Hashing, Inquiry, Observer, Roots, Scope, walk};
+
+use found::Found;
+use selection::{Selection, select};
 
 /// Repositories that are walked at once. More than one, so that small ones keep the registry busy; few, since each holds
 /// its graph in memory.
 const WALKED_AT_ONCE: usize = 8;
-/// Characters that are told of a name that no repository may have.
-const SHOWN_OF_A_NAME: usize = 300;
 
 /// What a sweep needs beside the registry.
 pub struct Job<'a> {
@@ -167,69 +170,6 @@ fn of_its_shard(target: &Target, known: &[Failure]) -> Vec<Failure> {
     known.iter().filter(|failure| target.is_of_its_shard(&failure.repository)).cloned().collect()
 }
 
-/// What a sweep walks.
-struct Selection {
-    repositories: BTreeMap<Repository, Roots>,
-    /// True if these are all that there are.
-    is_complete: bool,
-    /// True if the catalog was asked and at least a part of it came.
-    is_reached: bool,
-}
-
-/// Reads the catalog, or takes what the configuration names instead.
-async fn select<R: Registry>(registry: &R, target: &Target, found: &mut Found) -> Selection {
-    if !target.images.is_empty() && target.mode == Mode::Authoritative {
-        let mut repositories: BTreeMap<Repository, Roots> = BTreeMap::new();
-        for selector in &target.images {
-            match selector {
-                ImageSelector::Repository(repository) => {
-                    repositories.entry(repository.clone()).or_default().listed = true;
-                }
-                ImageSelector::Image(Image { repository, reference }) => {
-                    repositories.entry(repository.clone()).or_default().named.insert(reference.clone());
-                }
-            }
-        }
-        repositories.retain(|repository, _| target.is_of_its_shard(repository));
-        return Selection { repositories, is_complete: true, is_reached: false };
-    }
-    let listing = registry.list(&List::Catalog).await;
-    let is_complete = listing.end == ListEnd::Complete;
-    let is_reached = is_complete || !listing.names.is_empty();
-    let trouble = match listing.end {
-        ListEnd::Complete => None,
-        ListEnd::Absent => Some(Trouble::new(Cause::Protocol, "the registry has no catalog")),
-        ListEnd::Incomplete(trouble) => Some(trouble),
-    };
-    found.unverified.extend(trouble.map(|trouble| Unverified {
-        repository: None,
-        reference: Unverified::CATALOG.to_string(),
-        kind: None,
-        cause: trouble.cause,
-        images: Vec::new(),
-        detail: format!("the catalog could not be read to its end: {}", trouble.detail),
-    }));
-    let mut repositories = BTreeMap::new();
-    for name in listing.names.into_iter().filter(|name| target.admits(name)) {
-        match name.parse() {
-            Ok(repository) => drop(repositories.insert(repository, Roots { listed: true, ..Roots::default() })),
-            Err(error) => {
-                // Only legal names have an end; this one may be as long as a page.
-                let shown: String = name.chars().take(SHOWN_OF_A_NAME).collect();
-                found.unverified.push(Unverified {
-                    repository: Some(shown.clone()),
-                    reference: shown,
-                    kind: None,
-                    cause: Cause::Protocol,
-                    images: Vec::new(),
-                    detail: format!("the catalog names it, but {error}"),
-                });
-            }
-        }
-    }
-    Selection { repositories, is_complete, is_reached }
-}
-
 /// Walks the repositories, a few at a time. A walk that panics ends as an unverified, not as a repository without findings.
 async fn walk_all<R: Registry>(
     registry: &Arc<R>,
@@ -314,97 +254,5 @@ fn unasked(image: &Image, cause: Cause, detail: String) -> Unverified {
         cause,
         images: vec![image.clone()],
         detail,
-    }
-}
-
-/// What the walks of a sweep found together.
-#[derive(Default)]
-struct Found {
-    images: u64,
-    objects: ObjectCounts,
-    walked: HashSet<Repository>,
-    suspected: Vec<Suspected>,
-    failures: Vec<Failure>,
-    unverified: Vec<Unverified>,
-    disproved: HashSet<FailureKey>,
-    tally: Tally,
-    /// Repositories that the catalog does not name although something in them is known to be bad.
-    unlisted: HashSet<Repository>,
-    /// By whether it is a manifest.
-    witnesses: HashMap<bool, (Repository, Inquiry)>,
-    answered: bool,
-}
-
-impl Found {
-    fn add(&mut self, walked: Walked) {
-        let Walked { repository, answered, images, objects, suspected, unverified, disproved, tally, witnesses } =
-            walked;
-        if images > 0 && self.unlisted.contains(&repository) {
-            self.unverified.push(Unverified {
-                repository: None,
-                reference: Unverified::CATALOG.to_string(),
-                kind: None,
-                cause: Cause::Protocol,
-                images: Vec::new(),
-                detail: format!("the catalog does not name {repository}, which is served: it is not everything"),
-            });
-        }
-        self.images += images;
-        for kind in Kind::ALL {
-            *self.objects.get_mut(kind) += objects.get(kind);
-        }
-        for witness in witnesses {
-            self.witnesses.insert(matches!(witness, Inquiry::Manifest(..)), (repository.clone(), witness));
-        }
-        self.walked.insert(repository);
-        self.suspected.extend(suspected);
-        self.unverified.extend(unverified);
-        self.disproved.extend(disproved);
-        self.tally.add(&tally);
-        self.answered |= answered;
-    }
-
-    /// Decides which suspicions are believed, now that everything has been seen.
-    async fn settle<R: Registry>(&mut self, registry: &R) {
-        let mut alike: HashMap<(Kind, Suspicion), u64> = HashMap::new();
-        for suspected in &self.suspected {
-            *alike.entry((suspected.failure.kind, suspected.suspicion)).or_default() += 1;
-        }
-        let mut neighbour_is_served = HashMap::new();
-        for suspected in std::mem::take(&mut self.suspected) {
-            let (kind, suspicion) = (suspected.failure.kind, suspected.suspicion);
-            let surroundings = Surroundings {
-                served: self.tally.served.get(kind),
-                suspected: alike.get(&(kind, suspicion)).copied().unwrap_or_default(),
-                answers: self.tally.answers,
-                contradicted: self.tally.contradicted.get(&suspicion).copied().unwrap_or_default(),
-            };
-            let mut believed = believe(suspicion, suspected.answers, &surroundings);
-            if suspicion.needs_neighbour() && believed.is_ok() {
-                let is_manifest = matches!(kind, Kind::Manifest | Kind::Child);
-                if let std::collections::hash_map::Entry::Vacant(entry) = neighbour_is_served.entry(is_manifest) {
-                    entry.insert(is_served(registry, self.witnesses.get(&is_manifest)).await);
-                }
-                if neighbour_is_served.get(&is_manifest) != Some(&true) {
-                    believed = Err(
-                        "nothing shows that the registry itself said so, and no other object is known to be served",
-                    );
-                }
-            }
-            match believed {
-                Ok(()) => self.failures.push(suspected.failure),
-                Err(why) => self.unverified.push(suspected.unverified(suspicion.cause(), why)),
-            }
-        }
-    }
-}
-
-/// Asks once more for an object that was served in this sweep.
-async fn is_served<R: Registry>(registry: &R, witness: Option<&(Repository, Inquiry)>) -> bool {
-    match witness {
-        None => false,
-        Some((repository, inquiry)) => {
-            matches!(inquiry.ask(registry, repository, true).await.verdict, Verdict::Sound(_))
-        }
     }
 }
