@@ -3,7 +3,11 @@
 //! Nothing is believed bad here at once. What speaks against an object is a [`Suspicion`]; it becomes a failure only
 //! after it has been confirmed, and if it is not explained by a registry that answers everybody so: [`believe`].
 
-use serde::{Deserialize, Serialize};
+mod believe;
+mod suspicion;
+
+pub use believe::{Surroundings, believe};
+pub use suspicion::Suspicion;
 
 use crate::oci::{Digest, Manifest, ManifestError, Platform, config_platform, parse_manifest};
 use crate::registry::{Answer, Body, Trouble};
@@ -43,64 +47,6 @@ pub struct Sound {
     pub is_remembered: bool,
     /// The platform that it says it is for, if it is an image's config and was read.
     pub platform: Option<Box<Platform>>,
-}
-
-/// What speaks against an object, by how it can be explained otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Suspicion {
-    /// 404 with an OCI error body (or HEAD's 404, which has none).
-    Absent,
-    /// 404 without an OCI error body: a proxy in front may have made it.
-    AbsentUnsigned,
-    /// The connection ended before the promised bytes had come.
-    Cut,
-    /// 5xx.
-    ServerError,
-    /// The registry's length is not the descriptor's.
-    Size,
-    /// The same in an answer without `Docker-Content-Digest`: something in front may have made it.
-    SizeUnsigned,
-    /// The bytes or `Docker-Content-Digest` contradict the digest.
-    Digest,
-    /// The bytes contradict the digest in an answer without `Docker-Content-Digest`.
-    DigestUnsigned,
-    /// The bytes are not a manifest.
-    Malformed,
-    /// The same in an answer without `Docker-Content-Digest`.
-    MalformedUnsigned,
-}
-
-impl Suspicion {
-    /// The failure that it becomes once it is believed.
-    pub fn reason(self) -> Reason {
-        match self {
-            Self::Absent | Self::AbsentUnsigned => Reason::Missing,
-            Self::Cut | Self::ServerError => Reason::Unreadable,
-            Self::Size | Self::SizeUnsigned => Reason::SizeMismatch,
-            Self::Digest | Self::DigestUnsigned => Reason::DigestMismatch,
-            Self::Malformed | Self::MalformedUnsigned => Reason::Malformed,
-        }
-    }
-
-    /// What it is called if it is not believed.
-    pub fn cause(self) -> Cause {
-        match self {
-            Self::Cut => Cause::Unreachable,
-            Self::ServerError => Cause::ServerError,
-            _ => Cause::Protocol,
-        }
-    }
-
-    /// True if the two say the same: HEAD's 404 has no body, and the GETs that confirm it tell who said it.
-    pub fn same_as(self, other: Self) -> bool {
-        self.reason() == other.reason() && (self == other || self.reason() != Reason::Unreadable)
-    }
-
-    /// True if nothing shows that it was the registry who answered: it counts only beside a neighbour that is served.
-    pub fn needs_neighbour(self) -> bool {
-        matches!(self, Self::AbsentUnsigned | Self::SizeUnsigned | Self::DigestUnsigned | Self::MalformedUnsigned)
-    }
 }
 
 /// Judges what a tag or digest reference resolves to, asked by HEAD or GET; `named` is the digest that it was asked by.
@@ -399,42 +345,4 @@ fn suspect(suspicion: Suspicion, detail: impl Into<String>) -> Verdict {
 
 fn unjudged(cause: Cause, detail: impl Into<String>) -> Verdict {
     Verdict::Unjudged { cause, detail: detail.into() }
-}
-
-/// How the registry answered for everything else of a sweep: what a confirmed suspicion is held against.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
-    /// Objects of the same kind that were served.
-    pub served: u64,
-    /// Objects of the same kind under the same suspicion, confirmed.
-    pub suspected: u64,
-    /// Answers in the sweep, of all kinds.
-    pub answers: u64,
-    /// Those among them which raised the same suspicion and were contradicted by a later answer.
-    pub contradicted: u64,
-}
-
-/// Decides whether a suspicion that `answers` answers in a row confirmed is a failure, or only a registry that struggles.
-///
-/// # Errors
-///
-/// Why it is not believed, in words.
-pub fn believe(suspicion: Suspicion, answers: u32, surroundings: &Surroundings) -> Result<(), &'static str> {
-    let Surroundings { served, suspected, answers: all, contradicted } = *surroundings;
-    if suspicion == Suspicion::ServerError {
-        if served == 0 {
-            return Err("the registry served no other object of this kind");
-        }
-        if suspected > 1 && suspected.saturating_mul(10) > served + suspected {
-            return Err("more than one in ten objects of this kind answer so");
-        }
-    }
-    // If such answers come at random, how many objects would show nothing else so many times in a row?
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let by_chance =
-        (contradicted as f64 / all.max(1) as f64).powi(answers.min(64) as i32) * (served + suspected) as f64;
-    if by_chance > 0.01 {
-        return Err("the registry gives such answers at random");
-    }
-    Ok(())
 }

@@ -1,0 +1,41 @@
+//! Whether a confirmed suspicion is the object's fault, or the registry's.
+
+use super::Suspicion;
+
+/// How the registry answered for everything else of a sweep: what a confirmed suspicion is held against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Objects of the same kind that were served.
+    pub served: u64,
+    /// Objects of the same kind under the same suspicion, confirmed.
+    pub suspected: u64,
+    /// Answers in the sweep, of all kinds.
+    pub answers: u64,
+    /// Those among them which raised the same suspicion and were contradicted by a later answer.
+    pub contradicted: u64,
+}
+
+/// Decides whether a suspicion that `answers` answers in a row confirmed is a failure, or only a registry that struggles.
+///
+/// # Errors
+///
+/// Why it is not believed, in words.
+pub fn believe(suspicion: Suspicion, answers: u32, surroundings: &Surroundings) -> Result<(), &'static str> {
+    let Surroundings { served, suspected, answers: all, contradicted } = *surroundings;
+    if suspicion == Suspicion::ServerError {
+        if served == 0 {
+            return Err("the registry served no other object of this kind");
+        }
+        if suspected > 1 && suspected.saturating_mul(10) > served + suspected {
+            return Err("more than one in ten objects of this kind answer so");
+        }
+    }
+    // If such answers come at random, how many objects would show nothing else so many times in a row?
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let by_chance =
+        (contradicted as f64 / all.max(1) as f64).powi(answers.min(64) as i32) * (served + suspected) as f64;
+    if by_chance > 0.01 {
+        return Err("the registry gives such answers at random");
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! What can speak against an object.
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::{Cause, Reason};
+
+/// What speaks against an object, by how it can be explained otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suspicion {
+    /// 404 with an OCI error body (or HEAD's 404, which has none).
+    Absent,
+    /// 404 without an OCI error body: a proxy in front may have made it.
+    AbsentUnsigned,
+    /// The connection ended before the promised bytes had come.
+    Cut,
+    /// 5xx.
+    ServerError,
+    /// The registry's length is not the descriptor's.
+    Size,
+    /// The same in an answer without `Docker-Content-Digest`: something in front may have made it.
+    SizeUnsigned,
+    /// The bytes or `Docker-Content-Digest` contradict the digest.
+    Digest,
+    /// The bytes contradict the digest in an answer without `Docker-Content-Digest`.
+    DigestUnsigned,
+    /// The bytes are not a manifest.
+    Malformed,
+    /// The same in an answer without `Docker-Content-Digest`.
+    MalformedUnsigned,
+}
+
+impl Suspicion {
+    /// The failure that it becomes once it is believed.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Absent | Self::AbsentUnsigned => Reason::Missing,
+            Self::Cut | Self::ServerError => Reason::Unreadable,
+            Self::Size | Self::SizeUnsigned => Reason::SizeMismatch,
+            Self::Digest | Self::DigestUnsigned => Reason::DigestMismatch,
+            Self::Malformed | Self::MalformedUnsigned => Reason::Malformed,
+        }
+    }
+
+    /// What it is called if it is not believed.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::Cut => Cause::Unreachable,
+            Self::ServerError => Cause::ServerError,
+            _ => Cause::Protocol,
+        }
+    }
+
+    /// True if the two say the same: HEAD's 404 has no body, and the GETs that confirm it tell who said it.
+    pub fn same_as(self, other: Self) -> bool {
+        self.reason() == other.reason() && (self == other || self.reason() != Reason::Unreadable)
+    }
+
+    /// True if nothing shows that it was the registry who answered: it counts only beside a neighbour that is served.
+    pub fn needs_neighbour(self) -> bool {
+        matches!(self, Self::AbsentUnsigned | Self::SizeUnsigned | Self::DigestUnsigned | Self::MalformedUnsigned)
+    }
+}
