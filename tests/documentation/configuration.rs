@@ -15,13 +15,13 @@ const UNKNOWN: &str = "qqqqqqqqqqqq";
 
 /// What stands in the column of defaults and is no value, with what the key must say when nothing is said.
 const WORDS: [(&str, Unset); 7] = [
-    ("needed", Unset::IsAFault),
+    ("required", Unset::IsAFault),
     ("the URL's host and port, as written", Unset::IsFine),
     ("`global`'s", Unset::IsFine),
     ("none", Unset::IsFine),
-    ("the system's authorities", Unset::IsFine),
+    ("the system's CA certificates", Unset::IsFine),
     ("the URL's host", Unset::IsFine),
-    ("as the environment says", Unset::IsFine),
+    ("from the environment (`HTTPS_PROXY`, ...)", Unset::IsFine),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
