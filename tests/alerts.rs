@@ -173,7 +173,7 @@ fn every_alert_tells_what_to_do_and_leads_to_its_runbook() {
         assert_eq!(*url, format!("https://runbooks.example.com/registry-integrity-probe/{}.md", alert.name));
         let runbook = read(&format!("docs/runbooks/{}.md", alert.name));
         assert!(runbook.starts_with(&format!("# {}\n", alert.name)));
-        for section in ["## Mend it", "## Keep it from coming back"] {
+        for section in ["## Fix it", "## Prevent it"] {
             assert!(runbook.contains(section), "{}: {section}", alert.name);
         }
     }
