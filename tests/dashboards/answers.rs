@@ -16,16 +16,16 @@ const BOUND: Duration = Duration::from_secs(60);
 
 /// Queries that have nothing to return while everything is whole, and why.
 const SILENT_WHILE_WHOLE: [(&str, &str); 5] = [
-    ("registry-integrity-overview: Who uses what is broken A", "nothing is broken"),
-    ("registry-integrity-overview: Images that are broken A", "none is"),
-    ("registry-integrity-overview: Images that could not be judged A", "all could be"),
-    ("registry-integrity-overview: Failed objects A", "none failed"),
+    ("registry-integrity-overview: Workloads with broken images A", "nothing is broken"),
+    ("registry-integrity-overview: List of broken images A", "none is"),
+    ("registry-integrity-overview: List of unverified images A", "all could be"),
+    ("registry-integrity-overview: Broken objects A", "none failed"),
     ("registry-integrity-overview: New failures", "none appeared"),
 ];
 
 /// Queries that have something to return neither then nor while something is broken, and why. Without their `> 0` they have.
 const SILENT: [(&str, &str); 2] = [
-    ("registry-integrity-overview: Failed objects B", "there are fewer broken images than series"),
+    ("registry-integrity-overview: Broken objects B", "there are fewer broken images than series"),
     ("registry-integrity-probe: Restarts", "the process was not restarted"),
 ];
 
@@ -113,7 +113,7 @@ async fn every_query_returns_something_when_it_should() {
     };
     prometheus.wait_for(&of("Broken images in use A"), &["1"]).await;
     let mut found: Vec<(String, String)> = prometheus
-        .query(&of("Who uses what is broken A"))
+        .query(&of("Workloads with broken images A"))
         .await
         .into_iter()
         .map(|(labels, count)| {

@@ -35,22 +35,22 @@ pub fn overview() -> Value {
             (
                 "Now",
                 vec![
-                    Panel::stat("Broken images", "Images of which an object was proved bad. Anything but 0 fails pulls.", "short")
+                    Panel::stat("Broken images", "Images with at least one broken object. Any value above 0 means failing pulls.", "short")
                         .query(format!(r#"sum by (registry) (registry_integrity_images{{{c}, state="broken"}})"#), "{{registry}}")
                         .coloured(GREEN, &[(1.0, RED)])
                         .linked("Findings", "${status_page}/api/v1/findings?registry=${__field.labels.registry}"),
-                    Panel::stat("Unverified images", "Images that the last sweep could not judge: neither intact nor broken.", "short")
+                    Panel::stat("Unverified images", "Images that the last sweep could not verify: neither intact nor broken.", "short")
                         .query(format!(r#"sum by (registry) (registry_integrity_images{{{c}, state="unverified"}})"#), "{{registry}}")
                         .coloured(GREEN, &[(1.0, YELLOW)])
                         .linked("What to do", "${runbooks}/RegistryImageUnverified.md"),
-                    Panel::stat("Intact images", "Images of which everything was proved to be there.", "short")
+                    Panel::stat("Intact images", "Images whose objects are all intact.", "short")
                         .query(format!(r#"sum by (registry) (registry_integrity_images{{{c}, state="intact"}})"#), "{{registry}}"),
-                    Panel::stat("Catalog", "Whether the last sweep could read the list of repositories to its end.", "short")
+                    Panel::stat("Catalog", "Whether the last sweep could read the complete list of repositories.", "short")
                         .query(format!("min by (registry) (registry_integrity_catalog_accessible{{{c}}})"), "{{registry}}")
                         .worded(&[("0", "cannot be read", RED), ("1", "readable", GREEN)])
                         .coloured(RED, &[(1.0, GREEN)])
                         .linked("What to do", "${runbooks}/RegistryCatalogInaccessible.md"),
-                    Panel::stat("Age of what is known", "How long ago the last sweep ended that reached the catalog, in intervals; of shards, the oldest. From 3 on RegistryIntegrityProbeStale fires.", "short")
+                    Panel::stat("Age of results", "Time since the last sweep that reached the catalog, in intervals; with shards, the oldest. RegistryIntegrityProbeStale fires from 3 intervals.", "short")
                         .query(
                             format!(
                                 "max by (registry) ((time() - registry_integrity_last_sweep_timestamp_seconds{{{c}}}) / registry_integrity_sweep_interval_seconds{{{c}}})"
@@ -59,7 +59,7 @@ pub fn overview() -> Value {
                         )
                         .coloured(GREEN, &[(2.0, YELLOW), (3.0, RED)])
                         .linked("What to do", "${runbooks}/RegistryIntegrityProbeStale.md"),
-                    Panel::stat("Last found whole", "When a sweep last found everything intact; of shards, the one that did so longest ago.", "dateTimeFromNow")
+                    Panel::stat("Last success", "When a sweep last found everything intact; with shards, the oldest.", "dateTimeFromNow")
                         .query(
                             format!("1000 * min by (registry) (registry_integrity_last_success_timestamp_seconds{{{c}}})"),
                             "{{registry}}",
@@ -67,24 +67,24 @@ pub fn overview() -> Value {
                 ],
             ),
             (
-                "Since when",
+                "History",
                 vec![
-                    Panel::timeline("Whole or not", "Where the colour changes, something broke or was mended, or could not be judged. Gaps: nobody looked.")
+                    Panel::timeline("State over time", "The colour changes when an image breaks, is repaired or becomes unverified. Gaps mean that no sweep ran.")
                         .query(
                             format!(
                                 r#"2 * (sum by (registry) (registry_integrity_failures{{{c}}}) > bool 0) + (1 - (sum by (registry) (registry_integrity_failures{{{c}}}) > bool 0)) * (sum by (registry) (registry_integrity_unverified{{{c}}}) > bool 0)"#
                             ),
                             "{{registry}}",
                         )
-                        .worded(&[("0", "whole", GREEN), ("1", "not all judged", YELLOW), ("2", "broken", RED)])
+                        .worded(&[("0", "intact", GREEN), ("1", "unverified", YELLOW), ("2", "broken", RED)])
                         .coloured(GREEN, &[(1.0, YELLOW), (2.0, RED)])
                         .sized(24, 6),
                 ],
             ),
             (
-                "What hurts first",
+                "Images in use",
                 vec![
-                    Panel::stat("Broken images in use", "Broken images that containers of a Kubernetes cluster use: their next pull fails. Needs kube-state-metrics and the recording rules of this project in the same Prometheus; no data means that nobody knows.", "short")
+                    Panel::stat("Broken images in use", "Broken images that containers in Kubernetes use: their next pull fails. Needs kube-state-metrics and this project's recording rules in the same Prometheus; without them there is no data.", "short")
                         .query(
                             format!(
                                 r#"count by (registry) (max by (registry, host, repository, tag) ({used})) or (0 * max by (registry) (registry_integrity_images{{{c}}}) and on () count({CONTAINERS}))"#
@@ -94,7 +94,7 @@ pub fn overview() -> Value {
                         .coloured(GREEN, &[(1.0, RED)])
                         .sized(6, 8)
                         .linked("What to do", "${runbooks}/RegistryImageBrokenInUse.md"),
-                    Panel::table("Who uses what is broken", "Each broken image that containers use, by namespace: do not restart, drain or scale these before it is mended.")
+                    Panel::table("Workloads with broken images", "Each broken image in use, by namespace. Do not restart, drain or scale these workloads until the image is fixed.")
                         .query(used.clone(), "")
                         .counted("containers")
                         .sized(18, 8)
@@ -102,38 +102,38 @@ pub fn overview() -> Value {
                 ],
             ),
             (
-                "What",
+                "Details",
                 vec![
-                    Panel::table("Images that are broken", "Each image that is broken now, with the first reason of its failed objects; 1000 of a registry at most.")
+                    Panel::table("List of broken images", "Each broken image, with the first reason of its failures; at most 1000 per registry.")
                         .query(
                             format!("max by (registry, repository, tag, reason) (registry_integrity_image_broken{{{c}}})"),
                             "",
                         )
                         .linked("What to do", "${runbooks}/RegistryManifestIntegrityFailure.md"),
-                    Panel::table("Images that could not be judged", "Each image that the last sweep could not judge; 100 of a registry at most.")
+                    Panel::table("List of unverified images", "Each image that the last sweep could not verify; at most 100 per registry.")
                         .query(format!("max by (registry, repository, tag) (registry_integrity_image_unverified{{{c}}})"), "")
                         .linked("What to do", "${runbooks}/RegistryImageUnverified.md"),
-                    Panel::lines("Failed objects", "Objects known bad, by what they are and what is wrong with them.", "short")
+                    Panel::lines("Broken objects", "Number of broken objects, by kind and reason.", "short")
                         .query(
                             format!("sum by (registry, kind, reason) (registry_integrity_failures{{{c}}}) > 0"),
                             "{{registry}}: {{kind}} {{reason}}",
                         )
                         .query(
                             format!("sum by (registry) (registry_integrity_image_broken_omitted{{{c}}}) > 0"),
-                            "{{registry}}: images beyond the table",
+                            "{{registry}}: images not listed",
                         ),
-                    Panel::lines("Objects that could not be judged", "By what stood in the way.", "short").query(
+                    Panel::lines("Unverified objects", "Number of objects that the last sweep could not verify, by cause.", "short").query(
                         format!("sum by (registry, cause) (registry_integrity_unverified{{{c}}})"),
                         "{{registry}}: {{cause}}",
                     ),
                 ],
             ),
             (
-                "How much, and how well proved",
+                "Coverage",
                 vec![
-                    Panel::bars("Proofs of configs and layers", "What holds of each blob that proves most: the registry's word (head), its last byte (byte), its hash (content).", "short")
+                    Panel::bars("Intact blobs by evidence", "Intact configs and layers by strongest evidence: HEAD only (head), last byte read (byte), fully hashed (content).", "short")
                         .query(format!("sum by (registry, evidence) (registry_integrity_blobs{{{c}}})"), "{{registry}}: {{evidence}}"),
-                    Panel::lines("Proved by bytes", "The part of the blobs of which at least the last byte was read within its period.", "percentunit")
+                    Panel::lines("Blobs verified by bytes", "Fraction of the blobs whose last byte, at least, was read within its period.", "percentunit")
                         .query(
                             format!(
                                 r#"sum by (registry) (registry_integrity_blobs{{{c}, evidence=~"byte|content"}}) / sum by (registry) (registry_integrity_blobs{{{c}}})"#
@@ -141,7 +141,7 @@ pub fn overview() -> Value {
                             "{{registry}}",
                         )
                         .sized(8, 8),
-                    Panel::lines("Objects and repositories", "Objects that the last complete sweep checked, by kind, and repositories that the catalog named.", "short")
+                    Panel::lines("Objects and repositories", "Objects checked by the last complete sweep, by kind, and repositories in the catalog.", "short")
                         .query(format!("sum by (registry, kind) (registry_integrity_objects{{{c}}})"), "{{registry}}: {{kind}}")
                         .query(format!("sum by (registry) (registry_integrity_repositories{{{c}}})"), "{{registry}}: repositories")
                         .sized(8, 8),
