@@ -1,11 +1,11 @@
 #!/bin/sh
-# Pushes an image, and ends with 0 only if the registry then serves all of it.
+# Pushes an image, and exits with 0 only if the registry then serves all of it.
 #
 #   push-and-verify.sh SOURCE IMAGE
 #   push-and-verify.sh oci-archive:image.tar registry.example.com/app:1.4.2
 #
 # SOURCE is anything that skopeo reads; credentials come from `skopeo login` or `docker login`.
-# Exit codes beside those of skopeo: 1 the image is broken, 3 it could not be verified.
+# Exit codes in addition to skopeo's: 1 the image is broken, 3 it could not be verified.
 set -eu
 
 source=${1:?the image to push, as skopeo names it}
@@ -16,7 +16,8 @@ trap 'rm -f "$digest_file"' EXIT
 
 skopeo copy --all --digestfile "$digest_file" "$source" "docker://$image"
 
-# By digest: the tag may be another push's by now. A colon behind the last slash begins a tag, any other one a port.
+# By digest, because the tag may already belong to another push. A colon after the last slash starts a tag, any other colon a
+# port.
 name=${image##*/}
 repository=${image%"$name"}${name%%:*}
 registry-integrity-probe verify --retry-for 30s "$repository@$(cat "$digest_file")"

@@ -1,17 +1,17 @@
 #!/bin/sh
-# Builds the image from this source with what is installed here: no base image is pulled, and no daemon is asked.
+# Builds the image from this source with installed tools: no base image and no daemon.
 #
 # Usage: build.sh [ARCHIVE]
-#   ARCHIVE  where to write the image as an OCI archive, default registry-integrity-probe.oci.tar
+#   ARCHIVE  the OCI archive to write, default registry-integrity-probe.oci.tar
 #
 # Needs cargo with the target x86_64-unknown-linux-musl (rustup target add x86_64-unknown-linux-musl), musl-gcc (Debian:
-# musl-tools), cargo-cyclonedx, buildah, and the machine's authorities (ca-certificates). Prints the image's digest, which
-# is the same for the same source, compiler and authorities.
+# musl-tools), cargo-cyclonedx, buildah, and CA certificates (ca-certificates). Prints the image's digest, which is the same for
+# the same source, compiler and CA bundle.
 #
-# From the environment:
+# Environment:
 #   PROFILE       cargo's profile, default release
-#   BINARY        a static binary to take instead of building one
-#   CERTIFICATES  the authorities to trust, default /etc/ssl/certs/ca-certificates.crt
+#   BINARY        a static binary to use instead of building one
+#   CERTIFICATES  the CAs to trust, default /etc/ssl/certs/ca-certificates.crt
 set -eu
 
 archive=${1:-registry-integrity-probe.oci.tar}
@@ -26,7 +26,7 @@ trap 'rm -rf "$work"' EXIT
 
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 revision=${BUILD_REVISION:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
-# Of the last commit, so that the same source makes the same image.
+# The time of the last commit, so that the same source gives the same image.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 export SOURCE_DATE_EPOCH
 
@@ -37,7 +37,7 @@ if [ -z "$binary" ]; then
     if [ "$profile" = dev ]; then folder=debug; fi
     binary=${CARGO_TARGET_DIR:-target}/$target/$folder/registry-integrity-probe
 fi
-# There is no loader in the image.
+# The image has no dynamic loader.
 case $(ldd "$binary" 2>&1) in
 *"statically linked"* | *"not a dynamic executable"*) ;;
 *)

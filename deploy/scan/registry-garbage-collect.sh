@@ -1,19 +1,19 @@
 #!/bin/sh
-# Collects the garbage of a registry's storage, if a scan says that this breaks nothing.
+# Runs a registry's garbage collection, if a scan predicts no damage.
 #
 # Usage: registry-garbage-collect.sh CONFIG ROOT [2|3]
 #   CONFIG  the registry's configuration, as for `registry garbage-collect`
-#   ROOT    its storage: filesystem.rootdirectory in CONFIG
+#   ROOT    its storage, filesystem.rootdirectory in CONFIG
 #   2|3     the registry's version, default 2
 #
-# Nobody may push between the scan and the end of the collection: run it while the registry is stopped, or read-only
-# (storage.maintenance.readonly.enabled: true, and restarted with it).
+# Nothing may be pushed between the scan and the end of the collection: stop the registry, or restart it read-only
+# (storage.maintenance.readonly.enabled: true).
 #
-# From the environment:
-#   REGISTRY  the registry's program, default docker-registry (Debian's name; upstream's is registry)
-#   TEXTFILE  where to write metrics for node_exporter's textfile collector, default: nowhere
+# Environment:
+#   REGISTRY  the registry's binary, default docker-registry (Debian's name; upstream's is registry)
+#   TEXTFILE  file for node_exporter's textfile collector, default: none
 #   DELETE_UNTAGGED=1  collect with --delete-untagged; with registry 2 this breaks multi-platform images, and the scan
-#                      says so
+#                      fails
 set -eu
 
 config=$1
@@ -30,6 +30,6 @@ if [ -n "${TEXTFILE:-}" ]; then
     set -- "$@" --textfile "$TEXTFILE"
 fi
 
-# Any status but 0 (something is broken, would break, or could not be judged) ends it here, with the scan's status.
+# Any status except 0 (broken, would break, or unverified) ends the script with the scan's status.
 registry-integrity-probe scan "$@" "$root"
 exec "${REGISTRY:-docker-registry}" garbage-collect $collect "$config"

@@ -125,7 +125,7 @@ fn notes_say_what_is_still_to_do() {
         ("serve-sharded", &["in 3 shards", "registry-integrity-probe-0 10500", "prometheusRule.enabled"], &["storage"]),
         ("sweep", &["17 * * * *", "--from=cronjob/registry-integrity-probe"], &["port-forward", "NetworkPolicy"]),
         ("given", &["ConfigMap probe-config", "serviceMonitor.enabled"], &["Secret"]),
-        ("everything", &["plain, tls", "http://127.0.0.1:10500/registries/"], &["is alerted yet"]),
+        ("everything", &["plain, tls", "http://127.0.0.1:10500/registries/"], &["No alerts are installed"]),
     ] {
         let Some(helm) = crate::support::peer("helm") else { return };
         let file = chart().join("ci").join(values).with_extension("yaml");

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* At most 52 characters: a CronJob's name, to which Kubernetes adds eleven. */}}
+{{- /* At most 52 characters, because Kubernetes adds eleven to a CronJob's name. */}}
 {{- define "probe.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
@@ -66,14 +66,14 @@ scrapeTimeout: {{ . }}
 {{- end }}
 {{- end }}
 
-{{- /* The port of a URL, its scheme's where it names none. */}}
+{{- /* The port of a URL, or the default port of its scheme. */}}
 {{- define "probe.port" -}}
 {{- $url := urlParse . -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- if $port }}{{ $port }}{{ else if eq $url.scheme "http" }}80{{ else if hasPrefix "socks5" $url.scheme }}1080{{ else }}443{{ end -}}
 {{- end }}
 
-{{- /* What cannot work is said before it is installed. */}}
+{{- /* Reject contradictory values before anything is installed. */}}
 {{- define "probe.check" -}}
 {{- if and (not .Values.existingConfigMap) (not .Values.config.registries) }}
 {{- fail "config.registries is empty: name at least one registry, such as --set 'config.registries[0].url=https://registry.example.com', or set existingConfigMap" }}
@@ -86,7 +86,7 @@ scrapeTimeout: {{ . }}
 {{- end }}
 {{- end }}
 
-{{- /* The path under which everything is served. */}}
+{{- /* The path prefix of every route. */}}
 {{- define "probe.prefix" -}}
 {{- with .Values.serve.externalUrl }}{{ (urlParse .).path | trimSuffix "/" }}{{ end -}}
 {{- end }}

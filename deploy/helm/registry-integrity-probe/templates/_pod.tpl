@@ -1,4 +1,4 @@
-{{- /* The template of the pods, whatever runs them: the context is the chart's. */}}
+{{- /* The pod template of every workload; the context is the chart's. */}}
 {{- define "probe.pod" -}}
 metadata:
   labels:
@@ -94,7 +94,7 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
   volumes:
-    # One folder, so that the configuration names the Secret's keys as files beside it.
+    # One directory, so that the configuration can refer to the Secret's keys as files next to it.
     - name: config
       projected:
         defaultMode: 288 # r--r-----
@@ -150,7 +150,7 @@ spec:
 - --shard.count={{ int .Values.shards }}
 {{- end }}
 {{- if .Values.storage.enabled }}
-{{- /* The pods of an Indexed Job share one volume, and each has a folder in it. */}}
+{{- /* The pods of an Indexed Job share one volume, in which each has a directory. */}}
 - --storage.path=/var/lib/probe{{ if gt (int .Values.shards) 1 }}/$(JOB_COMPLETION_INDEX){{ end }}
 {{- end }}
 {{- end }}
