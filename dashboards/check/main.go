@@ -1,4 +1,4 @@
-// Holds dashboards against Grafana's own types: what these do not know, or do not allow, Grafana would drop or misread.
+// Checks dashboards against Grafana's own types, because Grafana drops or misreads fields that these types do not know or allow.
 package main
 
 import (
@@ -29,7 +29,7 @@ func check(path string) error {
 	if err != nil {
 		return err
 	}
-	// What it returns is an error also if it holds none.
+	// The returned value is an error type even if it holds no error.
 	if err := new(dashboard.Dashboard).UnmarshalJSONStrict(source); err != nil && err.Error() != "" {
 		return err
 	}

@@ -29,7 +29,7 @@ pub fn overview() -> Value {
     dashboard(
         "registry-integrity-overview",
         "Registry integrity: overview",
-        "Whether every registry can serve what it lists.",
+        "State of all registries: broken and unverified images, history and coverage.",
         &[annotation("New failures", &broke, "{{registry}}: {{kind}} {{reason}}", RED)],
         vec![
             (
@@ -42,14 +42,14 @@ pub fn overview() -> Value {
                     Panel::stat("Unverified images", "Images that the last sweep could not verify: neither intact nor broken.", "short")
                         .query(format!(r#"sum by (registry) (registry_integrity_images{{{c}, state="unverified"}})"#), "{{registry}}")
                         .coloured(GREEN, &[(1.0, YELLOW)])
-                        .linked("What to do", "${runbooks}/RegistryImageUnverified.md"),
+                        .linked("Runbook", "${runbooks}/RegistryImageUnverified.md"),
                     Panel::stat("Intact images", "Images whose objects are all intact.", "short")
                         .query(format!(r#"sum by (registry) (registry_integrity_images{{{c}, state="intact"}})"#), "{{registry}}"),
                     Panel::stat("Catalog", "Whether the last sweep could read the complete list of repositories.", "short")
                         .query(format!("min by (registry) (registry_integrity_catalog_accessible{{{c}}})"), "{{registry}}")
                         .worded(&[("0", "cannot be read", RED), ("1", "readable", GREEN)])
                         .coloured(RED, &[(1.0, GREEN)])
-                        .linked("What to do", "${runbooks}/RegistryCatalogInaccessible.md"),
+                        .linked("Runbook", "${runbooks}/RegistryCatalogInaccessible.md"),
                     Panel::stat("Age of results", "Time since the last sweep that reached the catalog, in intervals; with shards, the oldest. RegistryIntegrityProbeStale fires from 3 intervals.", "short")
                         .query(
                             format!(
@@ -58,7 +58,7 @@ pub fn overview() -> Value {
                             "{{registry}}",
                         )
                         .coloured(GREEN, &[(2.0, YELLOW), (3.0, RED)])
-                        .linked("What to do", "${runbooks}/RegistryIntegrityProbeStale.md"),
+                        .linked("Runbook", "${runbooks}/RegistryIntegrityProbeStale.md"),
                     Panel::stat("Last success", "When a sweep last found everything intact; with shards, the oldest.", "dateTimeFromNow")
                         .query(
                             format!("1000 * min by (registry) (registry_integrity_last_success_timestamp_seconds{{{c}}})"),
@@ -93,12 +93,12 @@ pub fn overview() -> Value {
                         )
                         .coloured(GREEN, &[(1.0, RED)])
                         .sized(6, 8)
-                        .linked("What to do", "${runbooks}/RegistryImageBrokenInUse.md"),
+                        .linked("Runbook", "${runbooks}/RegistryImageBrokenInUse.md"),
                     Panel::table("Workloads with broken images", "Each broken image in use, by namespace. Do not restart, drain or scale these workloads until the image is fixed.")
                         .query(used.clone(), "")
                         .counted("containers")
                         .sized(18, 8)
-                        .linked("What to do", "${runbooks}/RegistryImageBrokenInUse.md"),
+                        .linked("Runbook", "${runbooks}/RegistryImageBrokenInUse.md"),
                 ],
             ),
             (
@@ -109,10 +109,10 @@ pub fn overview() -> Value {
                             format!("max by (registry, repository, tag, reason) (registry_integrity_image_broken{{{c}}})"),
                             "",
                         )
-                        .linked("What to do", "${runbooks}/RegistryManifestIntegrityFailure.md"),
+                        .linked("Runbook", "${runbooks}/RegistryManifestIntegrityFailure.md"),
                     Panel::table("List of unverified images", "Each image that the last sweep could not verify; at most 100 per registry.")
                         .query(format!("max by (registry, repository, tag) (registry_integrity_image_unverified{{{c}}})"), "")
-                        .linked("What to do", "${runbooks}/RegistryImageUnverified.md"),
+                        .linked("Runbook", "${runbooks}/RegistryImageUnverified.md"),
                     Panel::lines("Broken objects", "Number of broken objects, by kind and reason.", "short")
                         .query(
                             format!("sum by (registry, kind, reason) (registry_integrity_failures{{{c}}}) > 0"),

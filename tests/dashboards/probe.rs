@@ -28,7 +28,7 @@ pub fn probe() -> Value {
                             "{{registry}} {{shard}}",
                         )
                         .coloured(GREEN, &[(0.8, YELLOW), (1.0, RED)])
-                        .linked("What to do", "${runbooks}/RegistryProbeSlow.md"),
+                        .linked("Runbook", "${runbooks}/RegistryProbeSlow.md"),
                     Panel::lines("Sweep duration", "Duration of the last sweep.", "s")
                         .query(format!("registry_integrity_sweep_duration_seconds{{{c}}}"), "{{registry}} {{shard}}"),
                     Panel::lines("Finished sweeps", "By outcome: complete, partial (some objects unverified), failed (the catalog could not be read completely).", "short")
@@ -41,7 +41,7 @@ pub fn probe() -> Value {
                             format!("time() - registry_integrity_last_sweep_timestamp_seconds{{{c}}}"),
                             "{{registry}} {{shard}}",
                         )
-                        .linked("What to do", "${runbooks}/RegistryIntegrityProbeStale.md"),
+                        .linked("Runbook", "${runbooks}/RegistryIntegrityProbeStale.md"),
                 ],
             ),
             (
