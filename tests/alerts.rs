@@ -1,9 +1,12 @@
 //! The alerts: that they speak of metrics that exist, lead to a runbook, and fire and stay quiet when they should.
 
+#[path = "support/peers.rs"]
+mod peers;
 mod sample;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use promql_parser::parser::{self, Expr};
 use promql_parser::util::{ExprVisitor, walk_expr};
@@ -197,8 +200,8 @@ fn every_alert_has_a_quiet_and_a_firing_test() {
 }
 
 fn promtool(arguments: &[&str]) {
-    let Some(mut promtool) = sample::peer("promtool") else { return };
-    let output = promtool.args(arguments).current_dir(project("")).output().unwrap();
+    let Some(promtool) = peers::peer("promtool") else { return };
+    let output = Command::new(promtool).args(arguments).current_dir(project("")).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 }

@@ -1,10 +1,12 @@
 //! What `/metrics` says of a state.
 
+#[path = "support/peers.rs"]
+mod peers;
 mod sample;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use prometheus::core::Collector;
@@ -314,8 +316,8 @@ fn the_reference_says_what_the_code_says() {
 
 #[test]
 fn promtool_accepts_it() {
-    let Some(mut promtool) = sample::peer("promtool") else { return };
-    let mut child = promtool
+    let Some(promtool) = peers::peer("promtool") else { return };
+    let mut child = Command::new(promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

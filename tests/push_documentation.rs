@@ -55,7 +55,7 @@ fn prometheus_accepts_its_configuration() {
 fn a_name_becomes_base64_as_the_page_says() {
     let recipe = Regex::new(r"`(printf %s .*)`").unwrap().captures(PAGE).unwrap()[1].to_string();
     for name in ["eu/private", "??>~", "über"] {
-        let output = Command::new("sh").args(["-c", &recipe]).env("NAME", name).output().unwrap();
+        let output = Command::new("/bin/sh").args(["-c", &recipe]).env("NAME", name).output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), URL_SAFE.encode(name));
     }
 }

@@ -29,7 +29,7 @@ mod tests {
         assert_eq!(quoted("https://registry.example.com:5050/v2/app"), "https://registry.example.com:5050/v2/app");
         for text in ["", "a b", "$(reboot)", "it's", "a;b", "a\nb", "*"] {
             let printed =
-                std::process::Command::new("sh").args(["-c", &format!("printf %s {}", quoted(text))]).output();
+                std::process::Command::new("/bin/sh").args(["-c", &format!("printf %s {}", quoted(text))]).output();
             assert_eq!(String::from_utf8(printed.unwrap().stdout).unwrap(), text);
         }
     }

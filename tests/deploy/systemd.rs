@@ -9,6 +9,7 @@ use registry_integrity_probe::cli::Cli;
 
 use crate::objects::{output, project, read};
 use crate::support::peer;
+use crate::support::peers::skipped;
 use crate::support::probe::probe;
 
 const SERVICES: [(&str, f64); 3] = [
@@ -84,10 +85,10 @@ fn what_is_found_is_no_failure_of_the_unit_and_a_wrong_configuration_is() {
 /// As `ProcSubset=pid` has it, and some container runtimes.
 #[tokio::test]
 async fn a_start_that_nobody_can_tell_is_absent_and_not_1970() {
-    let Some(unshare) = peer("unshare") else { return };
+    let (Some(unshare), Some(_)) = (peer("unshare"), peer("mount")) else { return };
     let hidden = "mount -t proc -o subset=pid proc /proc";
-    if !output(&unshare, ["-m", "sh", "-c", hidden]).status.success() {
-        // Not everybody may mount.
+    if !output(&unshare, ["-m", "/bin/sh", "-c", hidden]).status.success() {
+        skipped("this user may not mount");
         return;
     }
     let start = "process_start_time_seconds";
@@ -95,7 +96,7 @@ async fn a_start_that_nobody_can_tell_is_absent_and_not_1970() {
     let usual = probe(arguments).serve().await.get("/metrics").await;
     assert!(usual.contains(&format!("\n{start} 1")), "{usual}");
     let script = format!("{hidden} && exec \"$0\" \"$@\"");
-    let service = probe(arguments).under("unshare", &["-m", "sh", "-c", &script]).serve().await;
+    let service = probe(arguments).under("unshare", &["-m", "/bin/sh", "-c", &script]).serve().await;
     let metrics = service.get("/metrics").await;
     assert!(metrics.contains("\nprocess_resident_memory_bytes ") && !metrics.contains(start), "{metrics}");
     // The exporter, whose start is on a dashboard, is not run so.

@@ -2,7 +2,6 @@
 
 mod configuration;
 mod flags;
-mod index;
 mod links;
 mod pages;
 mod web_configuration;

@@ -144,7 +144,7 @@ impl Planted {
             .replace("SOURCE", &self.other.url());
         let folder = self.folder.path();
         let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
-        let shell = tokio::process::Command::new("sh")
+        let shell = tokio::process::Command::new("/bin/sh")
             .args(["-c", &script])
             .current_dir(folder)
             .env_clear()

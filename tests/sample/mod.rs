@@ -1,7 +1,6 @@
 //! Hand-made reports and states, for the tests of what renders them.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use registry_integrity_probe::config::Target;
@@ -128,18 +127,4 @@ pub fn unjudged_layer(content: &str, cause: Cause, images: &[&str]) -> Unverifie
         images: images.iter().map(|image| image.parse().unwrap()).collect(),
         detail: "HEAD timed out after 30s, 4 times".to_string(),
     }
-}
-
-/// A command to run a peer program, or nothing if it is not installed here and need not be.
-pub fn peer(program: &str) -> Option<Command> {
-    if Command::new(program).arg("--version").output().is_ok() {
-        return Some(Command::new(program));
-    }
-    let required = std::env::var_os("REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(!required, "{program} is not installed and REQUIRE_PEERS=1");
-    #[expect(clippy::print_stdout, reason = "whoever reads the test's output must see that it was skipped")]
-    {
-        println!("skipped: {program} is not installed");
-    }
-    None
 }

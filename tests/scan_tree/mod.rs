@@ -1,6 +1,6 @@
 //! Makes storage trees as registries leave them, and spoils them. Everything follows from a seed.
 
-#![allow(dead_code, clippy::print_stdout, reason = "each test uses a part of it; a skipped one says so")]
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,8 @@ use registry_integrity_probe::oci::{Algorithm, Digest};
 use serde_json::{Value, json};
 
 pub mod peer;
+#[path = "../support/peers.rs"]
+mod peers;
 pub mod random;
 pub mod server;
 pub mod storage;

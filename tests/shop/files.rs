@@ -162,7 +162,7 @@ fn the_secrets_are_made_as_the_readme_says() {
     let script = readme.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("secrets")).unwrap();
-    succeeds(Command::new("sh").args(["-euc", script]).current_dir(folder.path()));
+    succeeds(Command::new("/bin/sh").args(["-euc", script]).current_dir(folder.path()));
     let read = |name: &str| fs::read_to_string(folder.path().join("secrets").join(name)).unwrap();
     let compose = &Yaml::load_from_str(&shipped("compose.yaml")).unwrap()[0];
     for (_, secret) in compose["secrets"].as_mapping().unwrap() {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// Killed when it is dropped.
 pub struct Process(Child);
 
@@ -19,7 +21,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // It has its children end too, which a kill would not; one that has ended by itself is no matter.
-        let _ = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &self.0.id().to_string()]).status();
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
         let _ = self.0.wait();
     }
 }

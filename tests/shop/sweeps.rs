@@ -1,12 +1,13 @@
 //! The shop is swept by the shipped configuration: no false alarm, and no cache downloads anything.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use registry_integrity_probe::demo::Image;
 use serde_json::Value;
 
 use crate::shop::{CACHES, Shop};
 use crate::support::peer;
+use crate::support::peers::distribution_v3;
 use crate::support::probe::probe;
 use crate::support::raw_http::ask;
 
@@ -79,9 +80,6 @@ async fn six_registries_of_distribution_2_are_swept_without_a_false_alarm_or_a_d
 
 #[tokio::test]
 async fn six_registries_of_distribution_3_are_swept_without_a_false_alarm_or_a_download() {
-    let Some(program) = std::env::var_os("DISTRIBUTION_V3").map(PathBuf::from).or_else(|| peer("distribution-v3"))
-    else {
-        return;
-    };
+    let Some(program) = distribution_v3() else { return };
     is_swept_without_a_false_alarm_or_a_download(&program).await;
 }

@@ -145,7 +145,7 @@ async fn a_full_disk_ends_nothing_and_the_metric_says_so() {
     let (config, state) = (write_config(folder.path(), &registry), folder.path().join("state"));
     // No file may grow beyond this, as on a disk without room; the journal soon has to.
     let limit = "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\"";
-    let service = with_state("serve", &config, &state).under("sh", &["-c", limit]).serve().await;
+    let service = with_state("serve", &config, &state).under("/bin/sh", &["-c", limit]).serve().await;
     until(&service, WRITABLE, Some(1.0)).await;
     until(&service, WRITABLE, Some(0.0)).await;
     registry.remove_manifest("app", child(&image));

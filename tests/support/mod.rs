@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
 pub mod docker_registry;
+pub mod peers;
 pub mod probe;
 pub mod push;
 pub mod raw_http;
@@ -9,28 +10,12 @@ pub mod skopeo;
 pub mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+pub use peers::peer;
 
 /// Between two looks of [`poll_until`].
 const POLL_PAUSE: Duration = Duration::from_millis(20);
-
-/// Where a program lies. If it is not installed, the test that asks is skipped with a printed line, or fails where
-/// `REQUIRE_PEERS=1` is set.
-pub fn peer(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file());
-    if found.is_none() {
-        assert!(std::env::var("REQUIRE_PEERS").as_deref() != Ok("1"), "{program} is not installed");
-        skipped(program);
-    }
-    found
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test says so where its output is read")]
-fn skipped(program: &str) {
-    eprintln!("SKIPPED: {program} is not installed");
-}
 
 /// Looks again and again until there is something to see.
 ///

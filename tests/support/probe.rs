@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use super::raw_http::ask;
@@ -199,10 +200,14 @@ impl RunningProbe {
 
     /// Sends a signal, such as `TERM` or `HUP`.
     pub fn signal(&self, name: &str) {
-        // `kill` is built into every shell, but a program of its own in few containers.
-        let kill =
-            Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &self.process.id().to_string()]).status();
-        assert!(kill.is_ok_and(|status| status.success()), "SIG{name} can be sent");
+        let signal = match name {
+            "HUP" => Signal::HUP,
+            "INT" => Signal::INT,
+            "KILL" => Signal::KILL,
+            "TERM" => Signal::TERM,
+            _ => panic!("no test sends SIG{name}"),
+        };
+        rustix::process::kill_process(Pid::from_child(&self.process), signal).expect("the probe can be signalled");
     }
 
     /// Asks it to end, and waits for that.

@@ -9,6 +9,7 @@ use registry_integrity_probe::oci::MANIFEST_ACCEPT;
 use tokio::net::TcpListener;
 
 use super::front::{Front, Heard, Plan};
+use super::support::peers::skipped;
 use super::support::tls::PrivateCa;
 use super::sweeping::Sweeping;
 use super::{USER_AGENT, app, as_probe, assert_intact, registry};
@@ -152,12 +153,11 @@ async fn an_identity_token_is_posted_with_these_headers_and_no_others() {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a skipped test says so where its output is read")]
 #[tokio::test]
 async fn an_ipv6_address_is_a_host_in_brackets() {
     let registry = registry().await;
     let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await else {
-        eprintln!("SKIPPED: this machine has no IPv6");
+        skipped("this machine has no IPv6");
         return;
     };
     let front = Plan::before(registry.address()).on(listener).start().await;

@@ -175,7 +175,7 @@ impl Runbook {
         }
         let path = format!("{}:{}", self.folder.path().display(), std::env::var("PATH").unwrap());
         let home = self.folder.path();
-        let shell = tokio::process::Command::new("sh")
+        let shell = tokio::process::Command::new("/bin/sh")
             .args(["-c", &script])
             .current_dir(home)
             .env_clear()
