@@ -19,7 +19,15 @@ test:
 
 # All tests, none skipped
 test-all:
-    REQUIRE_PEERS=1 cargo test
+    . .ci/common && REQUIRE_PEERS=1 cargo test
+
+# All tests that need no peer, in an environment that hides every peer
+test-without-peers:
+    .ci/test-without-peers
+
+# Install the peers, on Debian
+install-peers:
+    .ci/install
 
 # Everything that must hold before a change lands
 ci:
