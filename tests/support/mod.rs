@@ -1,6 +1,7 @@
 //! What the tests share: real peers, a pusher, the probe's own binary, TLS, raw HTTP.
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
+pub mod crane;
 pub mod docker_registry;
 pub mod peers;
 pub mod probe;
