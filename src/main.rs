@@ -10,6 +10,6 @@ fn main() -> ExitCode {
     commands::run(Cli::parse())
 }
 
-/// A sweep takes up to a tenth less processor time with it than with libc's (docs/cost.md).
+/// A sweep takes up to a tenth less processor time with it than with libc's (benches/README.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod flags;
+mod index;
 mod links;
 mod pages;
 mod web_configuration;
