@@ -21,6 +21,8 @@ pub struct Limits {
     pub tags: usize,
     /// Names in the catalog.
     pub repositories: usize,
+    /// Bytes of a blob that are read to the end where a server ignores that only its last byte was asked for.
+    pub unranged_bytes: u64,
     /// Bytes of a page of a list, and of all names of one.
     pub list_page_bytes: u64,
     /// Header lines of an answer.
@@ -41,6 +43,7 @@ impl Default for Limits {
             objects: 500_000,
             tags: 250_000,
             repositories: 250_000,
+            unranged_bytes: 64 << 10,
             list_page_bytes: 16 << 20,
             response_headers: 100,
             redirects: 5,
@@ -51,6 +54,8 @@ impl Default for Limits {
 
 /// All bodies in memory share 32 MiB, and a manifest is kept whole.
 const MANIFEST_BYTES: RangeInclusive<u64> = 1024..=32 << 20;
+/// They are hashed as they come, and not kept.
+const UNRANGED_BYTES: RangeInclusive<u64> = 1024..=1 << 30;
 const LIST_PAGE_BYTES: RangeInclusive<u64> = 1024..=256 << 20;
 /// Graphs are walked level by level, so that depth itself costs nothing; nobody nests so deep.
 const DEPTH: RangeInclusive<u8> = 1..=64;
@@ -69,6 +74,7 @@ impl Limits {
         section.set(&mut self.objects, "objects", |text| whole_number(text, COUNT));
         section.set(&mut self.tags, "tags", |text| whole_number(text, COUNT));
         section.set(&mut self.repositories, "repositories", |text| whole_number(text, COUNT));
+        section.set(&mut self.unranged_bytes, "unranged_bytes", |text| size(text, UNRANGED_BYTES));
         section.set(&mut self.list_page_bytes, "list_page_bytes", |text| size(text, LIST_PAGE_BYTES));
         section.set(&mut self.response_headers, "response_headers", |text| whole_number(text, RESPONSE_HEADERS));
         section.set(&mut self.redirects, "redirects", |text| whole_number(text, REDIRECTS));

@@ -12,7 +12,7 @@ use super::yaml::{Node, Value};
 pub(crate) type Elsewhere = &'static [(&'static str, &'static str)];
 
 /// Those of the probe's configuration.
-const ELSEWHERE: [(&str, &str); 19] = [
+const ELSEWHERE: [(&str, &str); 20] = [
     ("registries", "the top level"),
     ("url", "an entry of `registries`"),
     ("request_timeout", "`global`"),
@@ -21,6 +21,7 @@ const ELSEWHERE: [(&str, &str); 19] = [
     ("content_budget", "`evidence`"),
     ("attempts", "`confirm`"),
     ("manifest_bytes", "`limits`"),
+    ("unranged_bytes", "`limits`"),
     ("redirects", "`limits`"),
     ("retries", "`limits`"),
     ("username", "`basic_auth`"),
