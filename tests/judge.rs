@@ -11,6 +11,8 @@ fn answer(method: Method, status: u16) -> Answer {
         method,
         status,
         error_code: None,
+        storage_code: None,
+        redirected_to: None,
         content_digest: None,
         content_type: None,
         content_length: None,
@@ -87,9 +89,42 @@ fn a_blob_of_ten_bytes() {
             "sound",
         ),
         (
-            "too much to read, of no told length",
+            "too much to read, of no told length: it is left to HEAD",
             Answer { body: Body::TooLong { limit: 5 }, ..answer(Method::Get, 200) },
+            "sound",
+        ),
+        (
+            "more than there should be, of no told length",
+            Answer { body: Body::TooLong { limit: 64 }, ..answer(Method::Get, 200) },
             "protocol",
+        ),
+        (
+            "an empty body that says so, for a promised byte",
+            Answer { content_length: Some(0), ..range(9, 9, Some(10), Body::Whole(Bytes::new())) },
+            "Refused(Protocol)",
+        ),
+        (
+            "an empty body that says so, and no Content-Range",
+            Answer { content_length: Some(0), body: Body::Whole(Bytes::new()), ..answer(Method::Get, 206) },
+            "Refused(Protocol)",
+        ),
+        (
+            "other bytes, all of them",
+            signed(range(0, 9, Some(10), Body::Whole(Bytes::from_static(b"0123456780")))),
+            "Digest",
+        ),
+        (
+            "other bytes, too many to keep",
+            signed(Answer {
+                body: Body::Hashed { digest: Digest::sha256(b"other"), length: 10 },
+                ..answer(Method::Get, 200)
+            }),
+            "Digest",
+        ),
+        (
+            "a page for people",
+            Answer { content_type: Some("text/html".to_string()), ..whole(b"0123456789") },
+            "Refused(Protocol)",
         ),
         ("a digest that contradicts", Answer { content_digest: Some(other), ..head(10) }, "Digest"),
         (
@@ -106,15 +141,22 @@ fn a_blob_of_ten_bytes() {
         ("500", answer(Method::Head, 500), "ServerError"),
         ("401", answer(Method::Head, 401), "unauthorized"),
         ("403", answer(Method::Head, 403), "unauthorized"),
+        ("403 to GET", answer(Method::Get, 403), "Refused(Unauthorized)"),
+        ("401 to GET", answer(Method::Get, 401), "unauthorized"),
         ("429", answer(Method::Head, 429), "rate_limited"),
+        ("429 to GET", answer(Method::Get, 429), "rate_limited"),
+        ("408 to GET", answer(Method::Get, 408), "timeout"),
         ("a redirect that nobody followed", answer(Method::Head, 304), "protocol"),
-        ("410", answer(Method::Get, 410), "protocol"),
+        ("410 to HEAD", answer(Method::Head, 410), "protocol"),
+        ("410", answer(Method::Get, 410), "Refused(Protocol)"),
     ];
     for (what, answer, expected) in cases {
         assert_eq!(word(&judge::blob(&digest, Some(10), &Ok(answer))), expected, "{what}");
     }
     let trouble = Err(Trouble::new(Cause::Timeout, "no answer"));
     assert_eq!(word(&judge::blob(&digest, Some(10), &trouble)), "timeout");
+    let refusal = Err(Trouble::refusal(Cause::Unreachable, "the connection broke before an answer"));
+    assert_eq!(word(&judge::blob(&digest, Some(10), &refusal)), "Refused(Unreachable)");
 }
 
 #[test]
@@ -170,7 +212,7 @@ fn a_tag() {
 #[test]
 fn a_single_server_error_is_the_object_s_and_many_are_the_registry_s() {
     let among = |served, suspected| {
-        let surroundings = Surroundings { served, suspected, answers: 10_000, contradicted: 0 };
+        let surroundings = Surroundings { served, neighbours: 1_000, suspected, answers: 10_000, contradicted: 0 };
         believe(Suspicion::ServerError, 4, &surroundings).is_ok()
     };
     assert!(among(1, 1), "one alone");
@@ -181,9 +223,34 @@ fn a_single_server_error_is_the_object_s_and_many_are_the_registry_s() {
 }
 
 #[test]
+fn a_blob_that_is_refused_counts_among_all_blobs() {
+    let among = |served, neighbours, suspected| {
+        let surroundings = Surroundings { served, neighbours, suspected, answers: 10_000, contradicted: 0 };
+        believe(Suspicion::Refused(Cause::Protocol), 4, &surroundings).is_ok()
+    };
+    assert!(among(1, 2, 1), "one alone");
+    assert!(!among(0, 2, 1), "but beside something of its kind that is served");
+    assert!(among(1, 18, 2), "one in ten");
+    assert!(!among(1, 17, 2));
+}
+
+#[test]
+fn bodies_that_are_all_cut_are_the_registry_s_and_one_alone_is_the_object_s() {
+    let among = |served, neighbours, suspected| {
+        let surroundings = Surroundings { served, neighbours, suspected, answers: 10_000, contradicted: 0 };
+        believe(Suspicion::Cut, 4, &surroundings).is_ok()
+    };
+    assert!(!among(0, 0, 1), "nothing is served");
+    assert!(!among(0, 9, 9), "all layers, while configs are served");
+    assert!(among(0, 1, 1), "the only layer, beside its config");
+    assert!(among(1, 1, 9), "a cache that has lost its storage lies about many");
+}
+
+#[test]
 fn what_comes_at_random_is_not_believed() {
     let with = |contradicted, answers| {
-        let surroundings = Surroundings { served: 2_000, suspected: 1, answers: 10_000, contradicted };
+        let surroundings =
+            Surroundings { served: 2_000, neighbours: 2_000, suspected: 1, answers: 10_000, contradicted };
         believe(Suspicion::Absent, answers, &surroundings).is_ok()
     };
     assert!(with(0, 4));

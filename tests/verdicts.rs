@@ -226,24 +226,26 @@ async fn what_is_deleted_or_moved_during_the_sweep_is_no_failure_and_the_new_con
     assert!(registry.requests().iter().any(|request| request.path == root), "the new content was not walked");
 }
 
+/// Swept without retries, which take their time and change no verdict.
+async fn swept_once(registry: &Registry) -> Report {
+    let hurry = |target: &mut registry_integrity_probe::config::Target| {
+        target.request_timeout = Duration::from_millis(300);
+        target.limits.retries = 0;
+    };
+    Sweeping::of(registry).with(hurry).sweep().await
+}
+
 #[tokio::test]
 async fn trouble_is_unverified_and_never_a_failure() {
-    for (effect, cause) in [
-        (answers(401), Cause::Unauthorized),
-        (answers(403), Cause::Unauthorized),
-        (answers(429), Cause::RateLimited),
-        (answers(418), Cause::Protocol),
-        (hangs(), Cause::Timeout),
-        (resets(), Cause::Unreachable),
-        (drops_connection(), Cause::Unreachable),
-    ] {
+    for (effect, cause) in
+        [(answers(401), Cause::Unauthorized), (answers(429), Cause::RateLimited), (hangs(), Cause::Timeout)]
+    {
         let image = index("app");
         let registry = registry_with("app:1", &image).await;
         registry.push("whole:1", &index("whole"));
         let layer = image.layers().next().unwrap();
         registry.fault(on(&layer.digest).in_repository("app"), effect);
-        let report =
-            Sweeping::of(&registry).with(|target| target.request_timeout = Duration::from_millis(300)).sweep().await;
+        let report = swept_once(&registry).await;
         assert_eq!(failed(&report), [], "{cause}");
         assert_eq!(report.outcome, Outcome::Partial);
         assert_eq!(report.images, ImageCounts { intact: 1, broken: 0, unverified: 1 }, "{cause}");
@@ -251,6 +253,36 @@ async fn trouble_is_unverified_and_never_a_failure() {
         assert_eq!((unverified.cause, unverified.kind), (cause, Some(Kind::Layer)));
         assert_eq!(unverified.reference, layer.digest.to_string());
         assert_eq!(names(&unverified.images), ["app:1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_unreadable_if_it_is_one_blob_s_and_unverified_if_it_is_the_registry_s() {
+    for (effect, cause) in [
+        (answers(403), Cause::Unauthorized),
+        (answers(418), Cause::Protocol),
+        (resets(), Cause::Unreachable),
+        (drops_connection(), Cause::Unreachable),
+    ] {
+        let image = index("app");
+        let registry = registry_with("app:1", &image).await;
+        registry.push("whole:1", &index("whole"));
+        for part in [image.layers().next().unwrap(), image.configs().next().unwrap()] {
+            let one = registry.fault(on(&part.digest).in_repository("app"), effect.clone());
+            let report = swept_once(&registry).await;
+            one.lift();
+            let [failure] = &report.failures[..] else { panic!("{cause}: {report:#?}") };
+            assert_eq!((failure.reason, failure.digest.as_ref()), (Reason::Unreadable, Some(&part.digest)), "{cause}");
+            assert_eq!(report.images, ImageCounts { intact: 1, broken: 1, unverified: 0 }, "{cause}");
+        }
+        for at_large in [at(Endpoint::Blob), at(Endpoint::Blob).in_repository("app")] {
+            let fault = registry.fault(at_large, effect.clone());
+            let report = swept_once(&registry).await;
+            fault.lift();
+            assert_eq!(failed(&report), [], "{cause}");
+            assert!(report.images.unverified > 0);
+            assert!(report.unverified.iter().all(|entry| entry.cause == cause), "{:?}", report.unverified);
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use super::Suspicion;
 pub struct Surroundings {
     /// Objects of the same kind that were served.
     pub served: u64,
-    /// Objects of the same kind under the same suspicion, confirmed.
+    /// Objects at the same endpoint, of the same kind or not, that were served.
+    pub neighbours: u64,
+    /// Objects of the same kind under the same suspicion, confirmed; all blobs that are [`Suspicion::Refused`].
     pub suspected: u64,
     /// Answers in the sweep, of all kinds.
     pub answers: u64,
@@ -21,14 +23,22 @@ pub struct Surroundings {
 ///
 /// Why it is not believed, in words.
 pub fn believe(suspicion: Suspicion, answers: u32, surroundings: &Surroundings) -> Result<(), &'static str> {
-    let Surroundings { served, suspected, answers: all, contradicted } = *surroundings;
-    if suspicion == Suspicion::ServerError {
-        if served == 0 {
+    let Surroundings { served, neighbours, suspected, answers: all, contradicted } = *surroundings;
+    match suspicion {
+        // What cuts every body short is on the way to the registry. One alone need not be of a kind with what is served.
+        Suspicion::Cut if served == 0 && !(suspected == 1 && neighbours > 0) => {
             return Err("the registry served no other object of this kind");
         }
-        if suspected > 1 && suspected.saturating_mul(10) > served + suspected {
+        Suspicion::ServerError | Suspicion::Refused(_) if served == 0 => {
+            return Err("the registry served no other object of this kind");
+        }
+        Suspicion::ServerError if is_common(suspected, served) => {
             return Err("more than one in ten objects of this kind answer so");
         }
+        Suspicion::Refused(_) if is_common(suspected, neighbours) => {
+            return Err("more than one in ten blobs are refused");
+        }
+        _ => {}
     }
     // If such answers come at random, how many objects would show nothing else so many times in a row?
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
@@ -38,4 +48,9 @@ pub fn believe(suspicion: Suspicion, answers: u32, surroundings: &Surroundings) 
         return Err("the registry gives such answers at random");
     }
     Ok(())
+}
+
+/// True if something is the registry's rather than an object's: more than one object, and more than one in ten.
+fn is_common(suspected: u64, served: u64) -> bool {
+    suspected > 1 && suspected.saturating_mul(10) > served + suspected
 }

@@ -6,11 +6,13 @@
 mod believe;
 mod suspicion;
 
+use std::cmp::Ordering;
+
 pub use believe::{Surroundings, believe};
 pub use suspicion::Suspicion;
 
-use crate::oci::{Digest, Manifest, ManifestError, Platform, config_platform, parse_manifest, parse_manifest_of_type};
-use crate::registry::{Answer, Body, Trouble};
+use crate::oci::{Digest, Manifest, ManifestError, Platform, config_platform, parse_manifest};
+use crate::registry::{Answer, Body, Method, Trouble};
 use crate::report::{Cause, Reason};
 
 /// What one answer says of one object.
@@ -116,7 +118,7 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
         return verdict;
     }
     let actual = Digest::of(algorithm, bytes);
-    let parsed = parse_manifest_of_type(bytes, answer.content_type.as_deref());
+    let parsed = parse_manifest(bytes);
     if actual != *digest {
         if parsed == Err(ManifestError::SchemaOne) {
             return unjudged(Cause::Protocol, ManifestError::SchemaOne.to_string());
@@ -155,7 +157,7 @@ pub fn remembered(digest: &Digest, size: Option<u64>, known: (Manifest, u64), an
 
 /// Judges a blob that was asked for by HEAD, or by its last byte.
 pub fn blob(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>) -> Verdict {
-    let answer = match served(result) {
+    let answer = match delivered(result) {
         Ok(answer) => answer,
         Err(verdict) => return verdict,
     };
@@ -163,7 +165,7 @@ pub fn blob(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>
         return verdict;
     }
     match answer.status {
-        206 => ranged(size, answer),
+        206 => ranged(digest, size, answer),
         416 => match (size, answer.content_range.and_then(|range| range.total)) {
             (Some(size), Some(total)) if size != total => too_short_or_long(answer, size, total),
             (Some(0) | None, Some(0)) => Verdict::Sound(Sound { length: Some(0), ..Sound::default() }),
@@ -175,7 +177,7 @@ pub fn blob(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>
 
 /// Judges a blob of which all bytes were asked for.
 pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>) -> Verdict {
-    let answer = match served(result) {
+    let answer = match delivered(result) {
         Ok(answer) => answer,
         Err(verdict) => return verdict,
     };
@@ -198,10 +200,10 @@ pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Troub
                 None => unjudged(Cause::Protocol, longer),
             });
         }
-        Body::Unread => return unjudged(Cause::Protocol, format!("{} brought no body", answer.summary())),
+        Body::Unread => return refused(answer, "brought no body"),
     };
     if answer.status != 200 {
-        return unjudged(Cause::Protocol, format!("{}, although everything was asked for", answer.summary()));
+        return refused(answer, "is no answer to a request for everything");
     }
     if let Some(verdict) = size.and_then(|size| length_mismatch(answer, size, length)) {
         return verdict;
@@ -213,7 +215,10 @@ pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Troub
 }
 
 /// 206: its bytes must come, and reach to the end or tell how long the object is.
-fn ranged(size: Option<u64>, answer: &Answer) -> Verdict {
+fn ranged(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
+    if matches!(&answer.body, Body::Whole(bytes) if bytes.is_empty() && answer.content_length.is_some()) {
+        return refused(answer, "brought no bytes");
+    }
     let Some(range) = answer.content_range else {
         return unjudged(Cause::Protocol, "206 without a Content-Range that makes sense");
     };
@@ -225,23 +230,28 @@ fn ranged(size: Option<u64>, answer: &Answer) -> Verdict {
     let Some((first, last)) = range.range else {
         return unjudged(Cause::Protocol, "206 without a range");
     };
-    let reaches_the_end = |size: u64| first < size && last >= size - 1;
+    let reaches_the_end = |size: u64| first < size && last == size - 1;
     if range.total.is_none() && !size.is_none_or(reaches_the_end) {
         return unjudged(Cause::Protocol, format!("206 with the bytes {first} to {last}, which were not asked for"));
     }
     let expected = (last - first).saturating_add(1);
-    match &answer.body {
-        Body::Cut { received } => cut(answer, *received),
+    let received = match &answer.body {
+        Body::Cut { received } => return cut(answer, *received),
+        Body::Whole(bytes) => bytes.len() as u64,
+        Body::Hashed { length, .. } => *length,
+        // More than was asked for, of which no more was read.
+        Body::TooLong { limit } if *limit < expected => expected,
+        Body::TooLong { .. } | Body::Unread => {
+            return unjudged(Cause::Protocol, "206 with other bytes than its range has");
+        }
+    };
+    match received.cmp(&expected) {
         // Without a length, a connection that ends early looks like the body's end.
-        Body::Whole(bytes) if answer.content_length.is_none() && (bytes.len() as u64) < expected => {
-            cut(answer, bytes.len() as u64)
-        }
-        Body::Whole(bytes) if bytes.len() as u64 == expected => {
-            Verdict::Sound(Sound { length: range.total, ..Sound::default() })
-        }
-        Body::Whole(_) | Body::TooLong { .. } | Body::Hashed { .. } | Body::Unread => {
-            unjudged(Cause::Protocol, "206 with other bytes than its range has")
-        }
+        Ordering::Less if answer.content_length.is_none() => cut(answer, received),
+        Ordering::Less => refused(answer, &format!("brought {received} of the {expected} bytes that it announces")),
+        Ordering::Greater => unjudged(Cause::Protocol, "206 with other bytes than its range has"),
+        Ordering::Equal if first == 0 && range.total.or(size) == Some(expected) => hashed(digest, range.total, answer),
+        Ordering::Equal => Verdict::Sound(Sound { length: range.total, ..Sound::default() }),
     }
 }
 
@@ -261,16 +271,27 @@ fn whole(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
         Body::Hashed { length, .. } => Some(*length),
         Body::TooLong { .. } | Body::Unread => answer.content_length,
     };
-    match (size, length) {
-        (Some(size), Some(length)) if size != length => too_short_or_long(answer, size, length),
-        (Some(_), None) => unjudged(Cause::Protocol, format!("{} does not tell the length", answer.summary())),
-        (_, length) => match &answer.body {
-            Body::Whole(bytes) if contradicts(digest, bytes) => {
-                suspect(digest_suspicion(answer), format!("the {} bytes do not hash to the digest", bytes.len()))
-            }
-            _ => Verdict::Sound(Sound { length, ..Sound::default() }),
-        },
+    match (size, length, &answer.body) {
+        (Some(size), Some(length), _) if size != length => too_short_or_long(answer, size, length),
+        // The beginning came; how much there is, HEAD may tell.
+        (Some(size), None, Body::TooLong { limit }) if *limit < size => Verdict::Sound(Sound::default()),
+        (Some(_), None, _) => unjudged(Cause::Protocol, format!("{} does not tell the length", answer.summary())),
+        (_, length, _) => hashed(digest, length, answer),
     }
+}
+
+/// A blob of the right length: if all of its bytes came, they must hash to its digest.
+fn hashed(digest: &Digest, length: Option<u64>, answer: &Answer) -> Verdict {
+    let is_other = match &answer.body {
+        Body::Whole(bytes) => contradicts(digest, bytes),
+        Body::Hashed { digest: actual, .. } => actual != digest,
+        Body::Cut { .. } | Body::TooLong { .. } | Body::Unread => false,
+    };
+    if is_other {
+        let length = length.map(|length| format!("{length} ")).unwrap_or_default();
+        return suspect(digest_suspicion(answer), format!("the {length}bytes do not hash to the digest"));
+    }
+    Verdict::Sound(Sound { length, ..Sound::default() })
 }
 
 /// The answer, if it speaks of the object as served; otherwise what its status says.
@@ -283,11 +304,33 @@ fn served(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
         }
         (500..=599, _) => Err(suspect(Suspicion::ServerError, answer.summary())),
         (_, Some(trouble)) => Err(unjudged(trouble.cause, trouble.detail)),
-        (_, None) if is_page(answer) => Err(unjudged(
+        (200..=299, None) if is_page(answer) => Err(unjudged(
             Cause::Protocol,
             format!("{} with an HTML page, which is not the registry's", answer.summary()),
         )),
         (_, None) => Ok(answer),
+    }
+}
+
+/// The same of a blob, of which GET must bring bytes: whatever came in their place stands against it, however well HEAD is
+/// answered.
+fn delivered(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
+    served(result).map_err(|verdict| match verdict {
+        Verdict::Unjudged { cause, detail } if is_refusal(cause, result) => {
+            Verdict::Suspect { suspicion: Suspicion::Refused(cause), detail }
+        }
+        verdict => verdict,
+    })
+}
+
+/// True if a blob's server delivered something else than bytes. Who may not ask, or asks too often, learns nothing of it.
+fn is_refusal(cause: Cause, result: &Result<Answer, Trouble>) -> bool {
+    match result {
+        Err(trouble) => trouble.is_refusal,
+        Ok(answer) => {
+            let is_forbidden = cause == Cause::Unauthorized && answer.status == 403;
+            answer.method == Method::Get && (cause == Cause::Protocol || is_forbidden)
+        }
     }
 }
 
@@ -337,6 +380,10 @@ fn too_short_or_long(answer: &Answer, size: u64, length: u64) -> Verdict {
 
 fn cut(answer: &Answer, received: u64) -> Verdict {
     suspect(Suspicion::Cut, format!("{}, then the connection ended after {received} bytes", answer.summary()))
+}
+
+fn refused(answer: &Answer, what: &str) -> Verdict {
+    suspect(Suspicion::Refused(Cause::Protocol), format!("{} {what}", answer.summary()))
 }
 
 fn suspect(suspicion: Suspicion, detail: impl Into<String>) -> Verdict {

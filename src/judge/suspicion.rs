@@ -16,6 +16,9 @@ pub enum Suspicion {
     Cut,
     /// 5xx.
     ServerError,
+    /// Bytes of a blob were asked for by GET, and something else came: another status, a page for people, an empty body, a
+    /// redirect that leads nowhere, the end of the connection. With what it is called if it is not believed.
+    Refused(Cause),
     /// The registry's length is not the descriptor's.
     Size,
     /// The same in an answer without `Docker-Content-Digest`: something in front may have made it.
@@ -35,7 +38,7 @@ impl Suspicion {
     pub fn reason(self) -> Reason {
         match self {
             Self::Absent | Self::AbsentUnsigned => Reason::Missing,
-            Self::Cut | Self::ServerError => Reason::Unreadable,
+            Self::Cut | Self::ServerError | Self::Refused(_) => Reason::Unreadable,
             Self::Size | Self::SizeUnsigned => Reason::SizeMismatch,
             Self::Digest | Self::DigestUnsigned => Reason::DigestMismatch,
             Self::Malformed | Self::MalformedUnsigned => Reason::Malformed,
@@ -47,6 +50,7 @@ impl Suspicion {
         match self {
             Self::Cut => Cause::Unreachable,
             Self::ServerError => Cause::ServerError,
+            Self::Refused(cause) => cause,
             _ => Cause::Protocol,
         }
     }

@@ -18,6 +18,56 @@ const ROOM: usize = 32 * 1024;
 /// A body of at most this many bytes needs no room of its own; most manifests are smaller.
 const SMALL: usize = 64 * 1024;
 
+/// What a request wants of a body.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted {
+    /// Nothing, as HEAD.
+    Nothing,
+    /// All of it, up to so many bytes, to be kept.
+    All(u64),
+    /// All of it, up to so many bytes, to be hashed.
+    Content(u64, Option<Algorithm>),
+    /// A part of a blob of this length. Where more comes, as much of it as may be read unranged.
+    Part(Option<u64>, Option<Algorithm>),
+}
+
+/// How much of a body is read, and what becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Bytes that are read at most.
+    pub limit: u64,
+    /// How they are hashed as they come; `None`: they are kept.
+    pub hashed: Option<Algorithm>,
+    /// True for a body that may take as long as it keeps coming. A shorter one has the time of its request.
+    pub is_long: bool,
+}
+
+impl Wanted {
+    /// What is read of a body of this length, if that is known; `None`: nothing. `unranged` is how much may be read of one
+    /// that is longer than what was asked for.
+    pub fn reading(self, length: Option<u64>, unranged: u64) -> Option<Reading> {
+        let short = SMALL as u64;
+        Some(match self {
+            Self::Nothing => return None,
+            Self::All(limit) => Reading { limit, hashed: None, is_long: false },
+            Self::Content(limit, Some(algorithm)) => Reading { limit, hashed: Some(algorithm), is_long: true },
+            // Bytes of an algorithm that is unknown would have to be kept.
+            Self::Content(limit, None) => Reading { limit: limit.min(short), hashed: None, is_long: false },
+            Self::Part(_, None) => Reading { limit: unranged.min(short), hashed: None, is_long: false },
+            Self::Part(size, Some(algorithm)) => {
+                let beginning = unranged.min(short);
+                let limit = match length.or(size) {
+                    Some(length) if length > unranged => beginning,
+                    // One that is longer than it should be is noticed.
+                    Some(length) => length.max(beginning),
+                    None => unranged,
+                };
+                Reading { limit, hashed: Some(algorithm), is_long: limit > short }
+            }
+        })
+    }
+}
+
 /// Memory for bodies. Many requests are in flight at once, and a hostile registry answers all of them at length.
 #[derive(Clone, Debug)]
 pub struct Room(Arc<Semaphore>);
@@ -82,12 +132,13 @@ pub async fn read(payload: &mut Payload, limit: u64, room: &Room, traffic: &Traf
 }
 
 /// Hashes a body of at most `limit` bytes as it comes. One that is short is kept, and left for its reader to hash.
+/// `budget` is what hashing may cost; `None`: what was asked for was less.
 pub async fn hash(
     payload: &mut Payload,
     algorithm: Algorithm,
     limit: u64,
     silence: Duration,
-    budget: &Budget,
+    budget: Option<&Budget>,
     traffic: &Traffic,
 ) -> Result<Body, Trouble> {
     /// Configs are smaller, and somebody may want to read them.
@@ -111,7 +162,9 @@ pub async fn hash(
                 if length <= KEPT {
                     kept.extend_from_slice(&chunk);
                 }
-                budget.spend(chunk.len() as u64).await;
+                if let Some(budget) = budget {
+                    budget.spend(chunk.len() as u64).await;
+                }
             }
             Ok(None) if length <= KEPT => return Ok(Body::Whole(kept.freeze())),
             Ok(None) => return Ok(Body::Hashed { digest: hasher.finish(), length }),
@@ -138,5 +191,31 @@ fn ended_badly(broken: Broken, received: u64) -> Result<Body, Trouble> {
     match broken {
         Broken::Cut => Ok(Body::Cut { received }),
         Broken::Nonsense => Err(Trouble::new(Cause::Protocol, "the body is encoded in a way that makes no sense")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_ignores_the_range_is_read_to_its_end_if_it_may_be_that_long() {
+        const SHORT: u64 = 64 * 1024;
+        const SHA256: Option<Algorithm> = Some(Algorithm::Sha256);
+        for (length, size, unranged, algorithm, limit, is_long) in [
+            (Some(1), Some(SHORT), SHORT, SHA256, SHORT, false),
+            (Some(SHORT), None, SHORT, SHA256, SHORT, false),
+            (Some(SHORT + 1), None, SHORT, SHA256, SHORT, false),
+            (None, Some(12 << 20), 64 << 20, SHA256, 12 << 20, true),
+            (Some(12 << 20), Some(1), 64 << 20, SHA256, 12 << 20, true),
+            (Some((64 << 20) + 1), None, 64 << 20, SHA256, SHORT, false),
+            (None, None, 64 << 20, SHA256, 64 << 20, true),
+            (Some(12 << 20), None, 64 << 20, None, SHORT, false),
+            (Some(10), None, 1024, SHA256, 1024, false),
+            (Some(10_000), None, 1024, SHA256, 1024, false),
+        ] {
+            let reading = Wanted::Part(size, algorithm).reading(length, unranged).unwrap();
+            assert_eq!((reading.limit, reading.is_long), (limit, is_long), "{length:?} {size:?} of {unranged}");
+        }
     }
 }

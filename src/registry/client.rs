@@ -18,11 +18,11 @@ use tokio::time::timeout_at;
 use url::Url;
 
 use super::auth::{Authenticator, TokenService};
-use super::body::Room;
+use super::body::{Reading, Room, Wanted};
 use super::budget::Budget;
 use super::connect::Proxies;
 use super::connections::Sent;
-use super::error_body::error_code;
+use super::error_body::{error_code, storage_code};
 use super::gate::{Gate, Outcome};
 use super::headers::{ContentRange, retry_after};
 use super::standing::Standing;
@@ -30,11 +30,9 @@ use super::tls::{self, TlsError};
 use super::transport::{Response, Settings, Transport, uri_of};
 use super::{Answer, Body, Code, How, List, Listing, Method, Object, Question, Registry, Traffic, Trouble, body, list};
 use crate::config::{Limits, Mode, ProxyUrl, Target};
-use crate::oci::{Algorithm, MANIFEST_ACCEPT, Repository};
+use crate::oci::{MANIFEST_ACCEPT, Repository};
 use crate::report::Cause;
 
-/// What is read of a blob if the registry sends all of it instead of its last byte.
-const UNASKED_LIMIT: u64 = 64 * 1024;
 /// A blob whose length nobody told is not hashed beyond this, in bytes.
 const UNSIZED_LIMIT: u64 = 64 * 1024 * 1024 * 1024;
 /// A token service's answer is not read beyond this, in bytes.
@@ -115,10 +113,8 @@ pub(super) struct Request {
     range: Option<HeaderValue>,
     /// What a token is asked for.
     scope: Scope,
-    /// How much of a successful body is read; `None`: nothing.
-    limit: Option<u64>,
-    /// How a successful body is hashed instead of being kept; `None`: it is kept.
-    hashed: Option<Algorithm>,
+    /// What is read of a successful body.
+    wanted: Wanted,
     /// True if it is not a sweep's, and takes the place that sweeps leave free.
     beside: bool,
 }
@@ -177,6 +173,11 @@ pub(super) struct Exchanged {
 }
 
 impl Request {
+    /// True if all of a blob is asked for, however long it takes.
+    fn is_of_content(&self) -> bool {
+        matches!(self.wanted, Wanted::Content(..))
+    }
+
     /// As it is sent to where it belongs, or to where a redirect leads.
     fn sent_to(&self, uri: &Uri, authorization: Option<&HeaderValue>) -> Sent {
         let mut request = http::Request::new(Full::default());
@@ -272,8 +273,7 @@ impl HttpRegistry {
             accept_encoding: HeaderValue::from_static("gzip"),
             range: None,
             scope,
-            limit: Some(self.limits.list_page_bytes),
-            hashed: None,
+            wanted: Wanted::All(self.limits.list_page_bytes),
             beside: false,
         }))
     }
@@ -292,23 +292,27 @@ impl HttpRegistry {
             accept_encoding: HeaderValue::from_static("identity"),
             range: None,
             scope: Scope::Pull(repository.clone()),
-            limit: Some(self.limits.manifest_bytes),
-            hashed: None,
+            wanted: Wanted::All(self.limits.manifest_bytes),
             beside: false,
         };
         if let Object::Blob(digest) = object {
-            let (range, limit) = match how {
-                How::LastByte { size } => (Some(format!("bytes={0}-{0}", size.saturating_sub(1))), UNASKED_LIMIT),
-                How::Head | How::Whole => (Some("bytes=0-0".to_string()), UNASKED_LIMIT),
-                How::Content { size } => (None, size.unwrap_or(UNSIZED_LIMIT)),
+            let algorithm = digest.algorithm();
+            let (range, wanted) = match *how {
+                How::LastByte { size } => {
+                    (Some(format!("bytes={0}-{0}", size.saturating_sub(1))), Wanted::Part(Some(size), algorithm))
+                }
+                How::Head | How::Whole => (Some("bytes=0-0".to_string()), Wanted::Part(None, algorithm)),
+                How::Unranged { size } => (None, Wanted::Part(Some(size), algorithm)),
+                How::Content { size } => (None, Wanted::Content(size.unwrap_or(UNSIZED_LIMIT), algorithm)),
             };
             request.kind = Kind::Blob;
             request.accept = HeaderValue::from_static("*/*");
             request.range = range.filter(|_| method == Method::Get).and_then(|range| range.parse().ok());
-            request.limit = Some(limit);
-            request.hashed = matches!(how, How::Content { .. }).then(|| digest.algorithm()).flatten();
+            request.wanted = wanted;
         }
-        request.limit = request.limit.filter(|_| method == Method::Get);
+        if method == Method::Head {
+            request.wanted = Wanted::Nothing;
+        }
         Ok(request)
     }
 
@@ -345,7 +349,7 @@ impl HttpRegistry {
             self.has_answered.store(true, Ordering::Relaxed);
         }
         // What was hashed would cost as much again.
-        if request.hashed.is_none()
+        if !request.is_of_content()
             && result.as_ref().is_ok_and(|exchanged| (200..300).contains(&exchanged.answer.status))
         {
             let mut witness = self.witnesses[request.kind as usize].lock().unwrap_or_else(PoisonError::into_inner);
@@ -407,7 +411,8 @@ impl HttpRegistry {
                 Cause::Unreachable | Cause::Timeout | Cause::ServerError => Outcome::Struggled,
             },
         };
-        if request.hashed.is_some() && outcome == Outcome::Answered {
+        let was_long = result.as_ref().is_ok_and(|exchanged| matches!(exchanged.answer.body, Body::Hashed { .. }));
+        if (request.is_of_content() || was_long) && outcome == Outcome::Answered {
             // How long a blob takes says how long it is, not how busy the registry is.
             drop(permit);
         } else {
@@ -431,43 +436,44 @@ impl HttpRegistry {
             let took = humantime::format_duration(self.request_timeout);
             Trouble::new(Cause::Timeout, format!("{} had no whole answer in {took}", request.method.as_str()))
         };
-        if request.hashed.is_some() {
-            let response = timeout_at(deadline, self.authorized(request)).await.map_err(late)??;
-            return self.read(request, response).await;
+        let response = timeout_at(deadline, self.authorized(request)).await.map_err(late)??;
+        let length = number(&response.headers, &http::header::CONTENT_LENGTH);
+        let reading = request.wanted.reading(length, self.limits.unranged_bytes);
+        if reading.is_some_and(|reading| reading.is_long) {
+            return self.read(request, reading, response).await;
         }
-        let answered = async { self.read(request, self.authorized(request).await?).await };
-        timeout_at(deadline, answered).await.map_err(late)?
+        timeout_at(deadline, self.read(request, reading, response)).await.map_err(late)?
     }
 
     async fn authorized(&self, request: &Request) -> Result<Box<Response>, Trouble> {
         let service = TokenRequests(self);
         let authorization = self.authenticator.authorize(&request.scope, &service).await?;
-        let (response, is_the_registry_s) = self.redirected(request, authorization.as_ref()).await?;
+        let response = self.redirected(request, authorization.as_ref()).await?;
         // A challenge of another host, to which a redirect led, is not the registry's to answer.
         if response.status == 401
-            && is_the_registry_s
+            && response.redirected_to.is_none()
             && let Some(other) = self
                 .authenticator
                 .answer(&response.headers, &request.scope.to_string(), authorization.as_ref(), &service)
                 .await?
         {
             drop(response);
-            return self.redirected(request, Some(&other)).await.map(|(response, _)| response);
+            return self.redirected(request, Some(&other)).await;
         }
         Ok(response)
     }
 
-    /// The answer of where a request, or a redirect, led to; and whether that is where the request was sent.
+    /// The answer of where a request, or a redirect, led to.
     async fn redirected(
         &self,
         request: &Request,
         authorization: Option<&HeaderValue>,
-    ) -> Result<(Box<Response>, bool), Trouble> {
+    ) -> Result<Box<Response>, Trouble> {
         let response = self.send(&request.uri, || request.sent_to(&request.uri, authorization), request.method).await?;
         if is_redirect(&response) {
             return Box::pin(self.follow(request, authorization, response)).await;
         }
-        Ok((response, true))
+        Ok(response)
     }
 
     /// Follows redirects by hand: no credential crosses to another host or port, and nothing goes from https to http.
@@ -476,28 +482,33 @@ impl HttpRegistry {
         request: &Request,
         authorization: Option<&HeaderValue>,
         mut response: Box<Response>,
-    ) -> Result<(Box<Response>, bool), Trouble> {
-        let protocol = |detail: &str| Trouble::new(Cause::Protocol, detail);
-        let first = Url::parse(&request.uri.to_string()).map_err(|_| protocol("a URL that cannot be asked for"))?;
+    ) -> Result<Box<Response>, Trouble> {
+        let refusal = |detail: String| Trouble::refusal(Cause::Protocol, detail);
+        let first = Url::parse(&request.uri.to_string())
+            .map_err(|_| Trouble::new(Cause::Protocol, "a URL that cannot be asked for"))?;
+        let method = request.method.as_str();
         let mut url = first.clone();
         for _ in 0..self.limits.redirects {
+            let Response { status, redirected_to, .. } = &*response;
+            let by = redirected_to.as_deref().map(|host| format!(" from {host}")).unwrap_or_default();
             let target = header(&response.headers, &LOCATION)
                 .and_then(|location| url.join(location).ok())
-                .filter(|target| matches!(target.scheme(), "http" | "https"))
-                .ok_or_else(|| protocol("a redirect leads nowhere"))?;
+                .filter(|target| matches!(target.scheme(), "http" | "https") && target.has_host())
+                .ok_or_else(|| refusal(format!("{method} {status}{by}: a redirect leads nowhere")))?;
             if url.scheme() == "https" && target.scheme() == "http" {
-                return Err(protocol("a redirect leads from https to http"));
+                return Err(refusal(format!("{method} {status}{by}: a redirect leads from https to http")));
             }
             url = target;
             let is_the_registry_s = url.origin() == first.origin();
             let authorization = authorization.filter(|_| is_the_registry_s);
             let uri = uri_of(&url)?;
             response = self.send(&uri, || request.sent_to(&uri, authorization), request.method).await?;
+            response.redirected_to = uri.authority().filter(|_| !is_the_registry_s).map(|it| it.as_str().into());
             if !is_redirect(&response) {
-                return Ok((response, is_the_registry_s));
+                return Ok(response);
             }
         }
-        Err(protocol(&format!("more than {} redirects", self.limits.redirects)))
+        Err(refusal(format!("{method} was answered by more than {} redirects", self.limits.redirects)))
     }
 
     async fn send(
@@ -515,13 +526,20 @@ impl HttpRegistry {
         result
     }
 
-    async fn read(&self, request: &Request, response: Box<Response>) -> Result<Box<Exchanged>, Trouble> {
-        let Response { status, headers, mut payload } = *response;
+    async fn read(
+        &self,
+        request: &Request,
+        reading: Option<Reading>,
+        response: Box<Response>,
+    ) -> Result<Box<Exchanged>, Trouble> {
+        let Response { status, headers, mut payload, redirected_to } = *response;
         let content_length = number(&headers, &http::header::CONTENT_LENGTH);
         let mut answer = Answer {
             method: request.method,
             status,
             error_code: None,
+            storage_code: None,
+            redirected_to,
             content_digest: header(&headers, &HeaderName::from_static("docker-content-digest")).map(str::to_string),
             content_type: header(&headers, &CONTENT_TYPE).map(str::to_string),
             content_length,
@@ -530,15 +548,16 @@ impl HttpRegistry {
             body: Body::Unread,
             exchanges: 1,
         };
-        match request.limit {
-            Some(limit) if (200..300).contains(&status) => {
-                let too_long = (request.kind != Kind::Blob || request.hashed.is_some())
-                    && content_length.is_some_and(|length| length > limit);
-                answer.body = match request.hashed {
+        match reading {
+            Some(Reading { limit, hashed, .. }) if (200..300).contains(&status) => {
+                // Of a part that turns out to be longer the beginning is read, which may not come.
+                let too_long =
+                    !matches!(request.wanted, Wanted::Part(..)) && content_length.is_some_and(|length| length > limit);
+                let budget = request.is_of_content().then_some(&self.budget);
+                answer.body = match hashed {
                     _ if too_long => Body::TooLong { limit },
                     Some(algorithm) => {
-                        body::hash(&mut payload, algorithm, limit, self.request_timeout, &self.budget, &self.traffic)
-                            .await?
+                        body::hash(&mut payload, algorithm, limit, self.request_timeout, budget, &self.traffic).await?
                     }
                     None => body::read(&mut payload, limit, &self.room, &self.traffic).await?,
                 };
@@ -547,7 +566,11 @@ impl HttpRegistry {
                     return Err(Trouble::new(Cause::Unreachable, "the connection ended within a page"));
                 }
             }
-            Some(_) => answer.error_code = error_code(&body::read_error(&mut payload, &self.traffic).await),
+            Some(_) => {
+                let error = body::read_error(&mut payload, &self.traffic).await;
+                answer.error_code = error_code(&error);
+                answer.storage_code = storage_code(&error);
+            }
             None => {}
         }
         Ok(Box::new(Exchanged { answer, headers }))
@@ -630,6 +653,7 @@ impl TokenService for TokenRequests<'_> {
         });
         let Response { status, mut payload, .. } = *sent.map_err(|trouble| Trouble {
             detail: format!("the token service could not be asked: {}", trouble.detail),
+            is_refusal: false,
             ..trouble
         })?;
         match body::read(&mut payload, TOKEN_LIMIT, &self.0.room, &self.0.traffic).await? {
@@ -701,19 +725,12 @@ impl Answer {
         Some(Trouble::new(cause, self.summary()))
     }
 
-    /// True if the body that came reaches to the end of an object of so many bytes.
-    pub fn reaches(&self, size: u64) -> bool {
-        let is_at_the_end = match self.content_range.and_then(|range| range.range) {
-            Some((_, last)) => last >= size.saturating_sub(1),
-            None => self.status != 206,
-        };
-        matches!(self.body, Body::Whole(_)) && is_at_the_end
-    }
-
-    /// Method, status and error code, as in `HEAD 404 MANIFEST_UNKNOWN`.
+    /// Method, status and error code, as in `HEAD 404 MANIFEST_UNKNOWN`; and who answered, if it was not the registry.
     pub fn summary(&self) -> String {
-        let code = self.error_code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
-        format!("{} {}{code}", self.method.as_str(), self.status)
+        let code = self.error_code.as_deref().or(self.storage_code.as_deref());
+        let code = code.map(|code| format!(" {code}")).unwrap_or_default();
+        let by = self.redirected_to.as_deref().map(|host| format!(" from {host}")).unwrap_or_default();
+        format!("{} {}{code}{by}", self.method.as_str(), self.status)
     }
 }
 

@@ -22,6 +22,14 @@ pub fn error_code(body: &[u8]) -> Option<String> {
     is_code.then_some(code)
 }
 
+/// The code of an error as object storages write it, in XML; `None` if the bytes are none.
+pub fn storage_code(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (code, _) = text.split_once("<Code>")?.1.split_once("</Code>")?;
+    let is_code = (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_code.then(|| code.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +49,16 @@ mod tests {
             r#"{"errors":[["DENIED"]]}"#,
         ] {
             assert_eq!(error_code(body.as_bytes()), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn only_a_storage_s_error_has_a_storage_s_code() {
+        let s3 = b"<?xml version=\"1.0\"?>\n<Error><Code>ExpiredToken</Code><Message>m</Message></Error>";
+        assert_eq!(storage_code(s3).as_deref(), Some("ExpiredToken"));
+        let long = format!("<Code>{}</Code>", "a".repeat(65));
+        for body in ["", "<Code>", "<Code></Code>", "<Code>a b</Code>", "<Code>a", "</Code>x<Code>", long.as_str()] {
+            assert_eq!(storage_code(body.as_bytes()), None, "{body}");
         }
     }
 }

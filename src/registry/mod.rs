@@ -5,6 +5,7 @@
 
 mod auth;
 mod body;
+mod brought;
 mod budget;
 mod challenge;
 mod client;
@@ -35,6 +36,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
+pub use brought::Brought;
 pub use client::{Beside, ClientError, HttpRegistry};
 pub use deadline::Deadline;
 pub use docker_config::default_places;
@@ -90,6 +92,12 @@ pub enum How {
         /// Length of the object in bytes, at least 1.
         size: u64,
     },
+    /// All of its `size` bytes without a range, for a server that does not honour ranges: read to the end if that is at
+    /// most `limits.unranged_bytes`, otherwise only begun.
+    Unranged {
+        /// Length of the object in bytes.
+        size: u64,
+    },
     /// All of a blob, however long, to be hashed. It may take as long as it keeps coming.
     Content {
         /// Length of the object in bytes, where it is known: what comes beyond is not read.
@@ -106,6 +114,10 @@ pub struct Answer {
     pub status: u16,
     /// The first code of an OCI error body; `None` if the body was none (a proxy's page, or HEAD).
     pub error_code: Option<String>,
+    /// The code of an error body as object storages write it (`<Code>ExpiredToken</Code>`): it signs nothing.
+    pub storage_code: Option<String>,
+    /// The host that answered, if a redirect led away from the registry's own.
+    pub redirected_to: Option<Box<str>>,
     /// `Docker-Content-Digest`, as it was written.
     pub content_digest: Option<String>,
     /// `Content-Type`.
@@ -157,12 +169,20 @@ pub struct Trouble {
     pub cause: Cause,
     /// What was seen. Free of URLs, credentials and anything else that is secret.
     pub detail: String,
+    /// True if the server took this very request and delivered nothing that can be used. False if it was not reached, took
+    /// too long, or something else failed, such as a token service: that says nothing of the object.
+    pub is_refusal: bool,
 }
 
 impl Trouble {
     /// Trouble of a cause.
     pub fn new(cause: Cause, detail: impl Into<String>) -> Self {
-        Self { cause, detail: detail.into() }
+        Self { cause, detail: detail.into(), is_refusal: false }
+    }
+
+    /// Trouble with which the server met this very request.
+    pub fn refusal(cause: Cause, detail: impl Into<String>) -> Self {
+        Self { is_refusal: true, ..Self::new(cause, detail) }
     }
 }
 

@@ -79,6 +79,7 @@ impl Standing {
                 "not asked, since {unanswered} such questions in a row had no answer; the last: {}",
                 trouble.detail
             ),
+            is_refusal: false,
             ..trouble
         })
     }

@@ -39,6 +39,8 @@ pub struct Response {
     pub status: u16,
     pub headers: HeaderMap,
     pub payload: Payload,
+    /// The host that answered, if a redirect led to another one than the request names.
+    pub redirected_to: Option<Box<str>>,
 }
 
 impl Transport {
@@ -63,7 +65,7 @@ impl Transport {
         let (response, lease) = self.0.send(uri, named).await.map_err(|failure| explain(&failure))?;
         let (mut head, incoming) = response.into_parts();
         let payload = Payload::new(incoming, &mut head.headers, lease);
-        Ok(Box::new(Response { status: head.status.as_u16(), headers: head.headers, payload }))
+        Ok(Box::new(Response { status: head.status.as_u16(), headers: head.headers, payload, redirected_to: None }))
     }
 }
 
@@ -97,10 +99,10 @@ fn explain(failure: &Failure) -> Trouble {
     if is_late {
         Trouble::new(Cause::Timeout, format!("no connection in time: {reason}"))
     } else if is_nonsense {
-        Trouble::new(Cause::Protocol, format!("the answer is not HTTP: {reason}"))
+        Trouble::refusal(Cause::Protocol, format!("the answer is not HTTP: {reason}"))
     } else if matches!(failure, Failure::Connect(_)) {
         Trouble::new(Cause::Unreachable, format!("no connection: {reason}"))
     } else {
-        Trouble::new(Cause::Unreachable, format!("the connection broke before an answer: {reason}"))
+        Trouble::refusal(Cause::Unreachable, format!("the connection broke before an answer: {reason}"))
     }
 }

@@ -57,16 +57,17 @@ impl Found {
 
     /// Decides which suspicions are believed, now that everything has been seen.
     pub async fn settle<R: Registry>(&mut self, registry: &R) {
-        let mut alike: HashMap<(Kind, Suspicion), u64> = HashMap::new();
+        let mut alike: HashMap<(Option<Kind>, Suspicion), u64> = HashMap::new();
         for suspected in &self.suspected {
-            *alike.entry((suspected.failure.kind, suspected.suspicion)).or_default() += 1;
+            *alike.entry(counted_as(suspected.failure.kind, suspected.suspicion)).or_default() += 1;
         }
         let mut neighbour_is_served = HashMap::new();
         for suspected in std::mem::take(&mut self.suspected) {
             let (kind, suspicion) = (suspected.failure.kind, suspected.suspicion);
             let surroundings = Surroundings {
                 served: self.tally.served.get(kind),
-                suspected: alike.get(&(kind, suspicion)).copied().unwrap_or_default(),
+                neighbours: served_beside(&self.tally, kind),
+                suspected: alike.get(&counted_as(kind, suspicion)).copied().unwrap_or_default(),
                 answers: self.tally.answers,
                 contradicted: self.tally.contradicted.get(&suspicion).copied().unwrap_or_default(),
             };
@@ -88,6 +89,20 @@ impl Found {
             }
         }
     }
+}
+
+/// What is counted as the same suspicion. Whatever refuses blobs, and in whatever ways, configs and layers have in common.
+fn counted_as(kind: Kind, suspicion: Suspicion) -> (Option<Kind>, Suspicion) {
+    match suspicion {
+        Suspicion::Refused(_) => (None, Suspicion::Refused(Cause::Protocol)),
+        _ => (Some(kind), suspicion),
+    }
+}
+
+/// Objects that were served at the endpoint of a kind.
+fn served_beside(tally: &Tally, kind: Kind) -> u64 {
+    let is_blob = |kind: Kind| matches!(kind, Kind::Config | Kind::Layer);
+    Kind::ALL.into_iter().filter(|&other| is_blob(other) == is_blob(kind)).map(|other| tally.served.get(other)).sum()
 }
 
 /// Asks once more for an object that was served in this sweep.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::judge::{Sound, Verdict};
 use crate::oci::{Digest, Manifest, Platform, Reference, Repository};
+use crate::proofs::Evidence;
 use crate::registry::Object;
 use crate::walk::{Observation, Observer};
 
@@ -39,6 +40,8 @@ pub struct Seen {
     pub manifest: Option<Box<Manifest>>,
     /// The platform that it names, if it is an image's config.
     pub platform: Option<Box<Platform>>,
+    /// How it is proved, if it is a blob and sound.
+    pub evidence: Option<Evidence>,
 }
 
 /// What the answers for an object say so far.
@@ -73,18 +76,19 @@ impl Trace {
 
 impl Observer for Trace {
     fn observe(&self, observation: &Observation<'_>) {
-        let Observation { repository, object, verdict, took } = *observation;
+        let Observation { repository, object, verdict, evidence, took } = *observation;
         let place = match object {
             Object::Manifest(reference) => Place::Manifest(reference.clone()),
             Object::Blob(digest) => Place::Blob(digest.clone()),
         };
+        let evidence = Some(evidence).filter(|_| matches!((object, verdict), (Object::Blob(_), Verdict::Sound(_))));
         let (state, sound) = match verdict {
             Verdict::Sound(sound) => (SeenState::Sound, sound.clone()),
             Verdict::Suspect { .. } => (SeenState::Suspect, Sound::default()),
             Verdict::Unjudged { .. } => (SeenState::Unjudged, Sound::default()),
         };
         let Sound { length, digest: resolved, manifest, platform, is_remembered: _ } = sound;
-        let seen = Seen { took, state, length, resolved, manifest, platform };
+        let seen = Seen { took, state, length, resolved, manifest, platform, evidence };
         self.seen().insert((repository.clone(), place), seen);
     }
 }

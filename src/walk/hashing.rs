@@ -82,6 +82,8 @@ struct State {
     is_waiting: HashSet<(Repository, Digest)>,
     arrivals: u64,
     bad: HashMap<(Repository, Digest), Bad>,
+    /// Blobs whose bytes did not come when they were to be hashed.
+    undelivered: HashSet<(Repository, Digest)>,
 }
 
 impl Hashing {
@@ -112,6 +114,20 @@ impl Hashing {
         let bad = state.bad.get_mut(&(repository.clone(), digest.clone()))?;
         bad.asked_for = Instant::now();
         Some(bad.clone())
+    }
+
+    /// True if the blob's bytes did not come when it was to be hashed, nor since.
+    pub fn was_not_delivered(&self, repository: &Repository, digest: &Digest) -> bool {
+        let state = self.lock();
+        !state.undelivered.is_empty() && state.undelivered.contains(&(repository.clone(), digest.clone()))
+    }
+
+    /// Notes that a blob's bytes came.
+    pub fn delivered(&self, repository: &Repository, digest: &Digest) {
+        let mut state = self.lock();
+        if !state.undelivered.is_empty() {
+            state.undelivered.remove(&(repository.clone(), digest.clone()));
+        }
     }
 
     /// The blob that went unhashed longest; waits until there is one.
@@ -179,6 +195,7 @@ impl Hashing {
         match tokio::time::timeout(within, asking).await {
             Ok((Verdict::Sound(_), _)) => {
                 proofs.hashed(repository, digest, SystemTime::now());
+                self.delivered(repository, digest);
                 let was_bad = self.lock().bad.remove(&key).is_some();
                 return if was_bad { vec![(name_of(&key), None)] } else { Vec::new() };
             }
@@ -187,6 +204,7 @@ impl Hashing {
             }
             // What the registry does not serve at all is the sweep's to tell, and so is an outage.
             Ok((Verdict::Unjudged { cause, detail }, _)) => {
+                self.note_undelivered(key);
                 tracing::debug!(%repository, %digest, cause = cause.as_str(), detail, "could not be hashed");
             }
             Err(_) => tracing::warn!(%repository, %digest, "hashing it takes longer than evidence.content"),
@@ -199,12 +217,20 @@ impl Hashing {
         self.lock().is_waiting.remove(&(due.repository.clone(), due.digest.clone()));
     }
 
+    fn note_undelivered(&self, key: (Repository, Digest)) {
+        let mut state = self.lock();
+        if state.undelivered.len() < REMEMBERED {
+            state.undelivered.insert(key);
+        }
+    }
+
     fn note_bad(&self, key: (Repository, Digest), suspicion: Suspicion, detail: String, answers: u32) -> Vec<Change> {
         let is_seen_by_content = matches!(
             suspicion,
             Suspicion::Digest | Suspicion::DigestUnsigned | Suspicion::Cut | Suspicion::Size | Suspicion::SizeUnsigned
         );
         if !is_seen_by_content {
+            self.note_undelivered(key);
             return Vec::new();
         }
         let mut changes = Vec::new();

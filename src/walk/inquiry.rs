@@ -4,8 +4,11 @@ use crate::judge::{self, Sound, Suspicion, Verdict};
 use crate::manifests::KnownManifest;
 use crate::oci::{Digest, Reference, Repository};
 use crate::proofs::Evidence;
-use crate::registry::{Answer, Body, How, Object, Question, Registry, Trouble};
+use crate::registry::{Answer, Body, Brought, How, Object, Question, Registry, Trouble};
 use crate::report::Cause;
+
+/// Forms of one question that are asked at most.
+const FORMS: usize = 3;
 
 /// What is asked, and what the answer is held against.
 #[derive(Clone, Debug)]
@@ -77,40 +80,63 @@ impl Inquiry {
         judge::as_far_as_decoded(verdict, result)
     }
 
-    /// Asks and judges. An answer that leaves the matter open is followed by the other form of the question: GET where
-    /// HEAD named no digest or length, HEAD where a range was refused without a length.
+    /// Asks and judges. An answer that leaves the matter open is followed by another form of the question: GET where HEAD
+    /// named no digest or length, all of a blob where its last byte cannot be had alone, HEAD where bytes came and no
+    /// length. HEAD clears nothing that GET did not deliver.
     pub async fn ask<R: Registry>(&self, registry: &R, repository: &Repository, by_get: bool) -> Judged {
-        let first = self.put(registry, self.question(repository, by_get)).await;
-        let other = match (self, &first.verdict) {
-            (Self::Resolution(_), Verdict::Sound(Sound { digest: None, .. })) if !by_get => {
-                Some(self.question(repository, true))
+        let mut question = self.question(repository, by_get);
+        let (mut judged, mut next) = self.put(registry, &question).await;
+        for _ in 1..FORMS {
+            let Some(how) = next.filter(|&how| how != question.how) else { break };
+            question = Question { how, ..question };
+            let (other, after) = self.put(registry, &question).await;
+            judged = judged.followed_by(other);
+            next = after;
+        }
+        match &judged.verdict {
+            // Its beginning came, and nothing says how much there is.
+            Verdict::Sound(Sound { length: None, .. })
+                if matches!(self, Self::Blob { size: Some(1..), .. }) && judged.evidence < Evidence::LastByte =>
+            {
+                let detail = "no answer tells the length".to_string();
+                Judged { verdict: Verdict::Unjudged { cause: Cause::Protocol, detail }, ..judged }
             }
-            (
-                Self::Blob { digest, size: Some(1..), evidence },
-                Verdict::Unjudged { cause: Cause::Protocol, .. } | Verdict::Sound(Sound { length: None, .. }),
-            ) => {
-                let other = match evidence {
-                    Evidence::Head => Some(Evidence::LastByte),
-                    Evidence::LastByte => Some(Evidence::Head),
-                    Evidence::Content => None,
-                };
-                other.map(|evidence| {
-                    Self::Blob { digest: digest.clone(), size: self.size(), evidence }.question(repository, false)
-                })
+            _ => judged,
+        }
+    }
+
+    /// The form of the question that follows an answer which leaves the matter open.
+    fn next(&self, asked: How, answer: Option<&Answer>, judged: &Judged) -> Option<How> {
+        let length = match &judged.verdict {
+            Verdict::Sound(sound) => sound.length,
+            Verdict::Unjudged { cause: Cause::Protocol, .. } => None,
+            _ => return None,
+        };
+        let is_sound = matches!(judged.verdict, Verdict::Sound(_));
+        match (self, asked) {
+            (Self::Resolution(_), How::Head) => {
+                matches!(&judged.verdict, Verdict::Sound(Sound { digest: None, .. })).then_some(How::Whole)
+            }
+            (Self::Blob { size: Some(size @ 1..), .. }, How::Head) => {
+                length.is_none().then_some(How::LastByte { size: *size })
+            }
+            // Its length is known now, and so is where it ends.
+            (Self::Blob { size: None, evidence: Evidence::LastByte, .. }, How::Head) => {
+                length.filter(|&length| length > 0).map(|size| How::LastByte { size })
+            }
+            (Self::Blob { size: Some(size), .. }, How::LastByte { .. }) if !is_sound => {
+                Some(How::Unranged { size: *size })
+            }
+            // Another byte than the last one.
+            (Self::Blob { size: Some(size), .. }, How::LastByte { .. })
+                if judged.evidence < Evidence::LastByte && answer.is_some_and(Answer::is_of_another_range) =>
+            {
+                Some(How::Unranged { size: *size })
+            }
+            (Self::Blob { size: Some(_), .. }, How::LastByte { .. } | How::Unranged { .. }) => {
+                (is_sound && length.is_none()).then_some(How::Head)
             }
             _ => None,
-        };
-        let Some(other) = other else { return first };
-        let second = self.put(registry, other).await;
-        let exchanges = first.exchanges + second.exchanges;
-        match (&first.verdict, &second.verdict) {
-            // The last byte came; HEAD was only to tell whether more follows.
-            (Verdict::Sound(Sound { digest: None, .. }), Verdict::Unjudged { .. })
-                if first.evidence >= Evidence::LastByte =>
-            {
-                Judged { exchanges, ..first }
-            }
-            _ => Judged { exchanges, evidence: first.evidence.max(second.evidence), ..second },
         }
     }
 
@@ -144,8 +170,9 @@ impl Inquiry {
         self.judge(&registry.ask(&self.question(repository, false)).await)
     }
 
-    async fn put<R: Registry>(&self, registry: &R, question: Question) -> Judged {
-        let result = registry.ask(&question).await;
+    /// Asks in one form, and judges; with the form that is to follow, if any.
+    async fn put<R: Registry>(&self, registry: &R, question: &Question) -> (Judged, Option<How>) {
+        let result = registry.ask(question).await;
         let verdict = match self.judge(&result) {
             Verdict::Sound(Sound { digest: None, .. })
                 if matches!((self, question.how), (Self::Resolution(_), How::Whole)) =>
@@ -155,18 +182,36 @@ impl Inquiry {
             }
             verdict => verdict,
         };
-        let evidence = match (question.how, &result) {
-            (How::Content { .. }, _) => Evidence::Content,
-            (How::LastByte { size }, Ok(answer)) if answer.reaches(size) => Evidence::LastByte,
-            _ => Evidence::Head,
-        };
-        Judged { verdict, exchanges: result.map_or(1, |answer| answer.exchanges), evidence }
+        let answer = result.as_ref().ok();
+        let evidence = answer.map_or(Evidence::Head, |answer| self.evidence(answer));
+        let judged = Judged { verdict, exchanges: answer.map_or(1, |answer| answer.exchanges), evidence };
+        let next = self.next(question.how, answer, &judged);
+        (judged, next)
     }
 
-    fn size(&self) -> Option<u64> {
-        match self {
-            Self::Manifest(_, size) | Self::Blob { size, .. } => *size,
-            Self::Resolution(_) => None,
+    /// How an answer that is sound proves a blob.
+    fn evidence(&self, answer: &Answer) -> Evidence {
+        let Self::Blob { digest, size, .. } = self else { return Evidence::Head };
+        match answer.brings(*size) {
+            Brought::Everything if digest.algorithm().is_some() => Evidence::Content,
+            Brought::Everything | Brought::End => Evidence::LastByte,
+            // Of an empty blob the length says all.
+            Brought::Less if *size == Some(0) => Evidence::LastByte,
+            Brought::Less => Evidence::Head,
+        }
+    }
+}
+
+impl Judged {
+    /// What two answers prove together, of which the second was asked for since the first left something open.
+    fn followed_by(self, second: Self) -> Self {
+        let exchanges = self.exchanges + second.exchanges;
+        match (&self.verdict, &second.verdict) {
+            // The last byte came; HEAD was only to tell whether more follows.
+            (Verdict::Sound(_), Verdict::Unjudged { .. }) if self.evidence >= Evidence::LastByte => {
+                Self { exchanges, ..self }
+            }
+            _ => Self { exchanges, evidence: self.evidence.max(second.evidence), ..second },
         }
     }
 }
@@ -180,6 +225,8 @@ pub struct Confirmation {
     pub answers: u32,
     /// Exchanges that were needed.
     pub exchanges: u32,
+    /// How a blob is proved, if an answer says that it is sound.
+    pub evidence: Evidence,
 }
 
 /// Asks again until a suspicion is confirmed `attempts` times in a row, or contradicted.
@@ -210,14 +257,15 @@ pub async fn confirm<R: Registry>(
                     verdict: Verdict::Unjudged { cause: Cause::Protocol, detail },
                     answers,
                     exchanges,
+                    evidence: judged.evidence,
                 };
             }
-            verdict => return Confirmation { verdict, answers, exchanges },
+            verdict => return Confirmation { verdict, answers, exchanges, evidence: judged.evidence },
         }
     }
     let (suspicion, detail) = last;
     let took = began.elapsed().as_secs_f64();
     let times = if confirm.attempts == 1 { "once".to_string() } else { format!("{} times", confirm.attempts) };
     let detail = format!("{detail}, confirmed {times} in {took:.1}s");
-    Confirmation { verdict: Verdict::Suspect { suspicion, detail }, answers, exchanges }
+    Confirmation { verdict: Verdict::Suspect { suspicion, detail }, answers, exchanges, evidence: Evidence::Head }
 }

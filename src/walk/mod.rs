@@ -281,7 +281,9 @@ impl<R: Registry> Walk<R> {
                 if let Some(hashed_at) = due {
                     hashing.name(self.due(id), hashed_at);
                 }
-                wanted
+                // What GET did not deliver, HEAD does not clear.
+                let is_doubted = hashing.was_not_delivered(&self.repository, &node.digest);
+                wanted.max(if is_doubted { Evidence::LastByte } else { Evidence::Head })
             }
         };
         wanted.max(self.insisted.get(&id).copied().unwrap_or(Evidence::Head))
@@ -362,7 +364,7 @@ impl<R: Registry> Walk<R> {
             });
             let Some(((subject, judged, took), place)) = next.await else { return };
             places.push(place);
-            self.tell(subject, &judged.verdict, took);
+            self.tell(subject, &judged.verdict, judged.evidence, took);
             if matches!(subject, Subject::Node(_)) {
                 on_judged();
             }
@@ -375,16 +377,25 @@ impl<R: Registry> Walk<R> {
                     self.take(subject, Verdict::Suspect { suspicion, detail }, answers, true);
                     continue;
                 }
-                let node = &self.graph.nodes[id];
-                if !node.is_manifest() {
-                    self.scope.proofs.proved(&self.repository, &node.digest, evidence, SystemTime::now());
-                }
+                self.proved(id, evidence);
             }
             let answers = match verdict {
                 Verdict::Suspect { suspicion: Suspicion::ServerError, .. } => exchanges,
                 _ => 1,
             };
             self.take(subject, verdict, answers, false);
+        }
+    }
+
+    /// Notes how a sound object was proved.
+    fn proved(&self, id: NodeId, evidence: Evidence) {
+        let node = &self.graph.nodes[id];
+        if node.is_manifest() {
+            return;
+        }
+        self.scope.proofs.proved(&self.repository, &node.digest, evidence, SystemTime::now());
+        if let Some(hashing) = self.scope.hashing.as_ref().filter(|_| evidence >= Evidence::LastByte) {
+            hashing.delivered(&self.repository, &node.digest);
         }
     }
 
@@ -478,7 +489,7 @@ impl<R: Registry> Walk<R> {
                 }
                 let asked_at = Instant::now();
                 let confirmation = confirm(&*registry, &repository, inquiry, suspicion, answers, wanted).await;
-                walk.tell(subject, &confirmation.verdict, asked_at.elapsed());
+                walk.tell(subject, &confirmation.verdict, confirmation.evidence, asked_at.elapsed());
                 (subject, suspicion, Some(confirmation))
             }
         });
@@ -491,18 +502,20 @@ impl<R: Registry> Walk<R> {
             match (confirmation, subject) {
                 (None, Subject::Node(id)) => self.graph.nodes[id].state = NodeState::Permitted,
                 (None, Subject::Root(_)) => {}
-                (Some(Confirmation { verdict, answers, exchanges }), _) => {
+                (Some(Confirmation { verdict, answers, exchanges, evidence }), _) => {
                     self.tally.count_confirmation(suspicion, answers, exchanges, &verdict);
                     self.clear(subject);
-                    let bad = match (&verdict, subject) {
-                        (Verdict::Sound(_), Subject::Node(id)) => self.weigh(id, Evidence::LastByte),
-                        _ => None,
-                    };
-                    let (verdict, answers) = match bad {
-                        Some(Bad { suspicion, detail, answers, .. }) => {
-                            (Verdict::Suspect { suspicion, detail }, answers)
-                        }
-                        None => (verdict, answers),
+                    let (verdict, answers) = match (&verdict, subject) {
+                        (Verdict::Sound(_), Subject::Node(id)) => match self.weigh(id, evidence) {
+                            Some(Bad { suspicion, detail, answers, .. }) => {
+                                (Verdict::Suspect { suspicion, detail }, answers)
+                            }
+                            None => {
+                                self.proved(id, evidence);
+                                (verdict, answers)
+                            }
+                        },
+                        _ => (verdict, answers),
                     };
                     self.take(subject, verdict, answers, true);
                 }
@@ -511,7 +524,7 @@ impl<R: Registry> Walk<R> {
         !self.queue.is_empty()
     }
 
-    fn tell(&self, subject: Subject, verdict: &Verdict, took: Duration) {
+    fn tell(&self, subject: Subject, verdict: &Verdict, evidence: Evidence, took: Duration) {
         let Some(observer) = &self.scope.observer else { return };
         let object = match subject {
             Subject::Root(root) => Object::Manifest(self.graph.roots[root].reference.clone()),
@@ -520,7 +533,7 @@ impl<R: Registry> Walk<R> {
             }
             Subject::Node(id) => Object::Blob(self.graph.nodes[id].digest.clone()),
         };
-        observer.observe(&Observation { repository: &self.repository, object: &object, verdict, took });
+        observer.observe(&Observation { repository: &self.repository, object: &object, verdict, evidence, took });
     }
 
     /// Takes up once more what had no answer although it was retried: by now the trouble may have passed. True if there is
@@ -616,7 +629,7 @@ impl<R: Registry> Walk<R> {
             async move {
                 let asked_at = Instant::now();
                 let judged = inquiry.ask(&*registry, &repository, true).await;
-                walk.tell(Subject::Root(root), &judged.verdict, asked_at.elapsed());
+                walk.tell(Subject::Root(root), &judged.verdict, judged.evidence, asked_at.elapsed());
                 (root, judged)
             }
         });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::judge::Verdict;
 use crate::oci::Repository;
+use crate::proofs::Evidence;
 use crate::registry::Object;
 
 /// What one question brought.
@@ -16,6 +17,8 @@ pub struct Observation<'a> {
     pub object: &'a Object,
     /// What the answers say so far. A suspicion is followed by another observation, once it has been asked about again.
     pub verdict: &'a Verdict,
+    /// How a blob is proved, if it is sound.
+    pub evidence: Evidence,
     /// From the question to the answer, with the retries between.
     pub took: Duration,
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use registry_integrity_probe::judge::{self, Verdict};
+use registry_integrity_probe::judge::{self, Suspicion, Verdict};
 use registry_integrity_probe::oci::{Digest, Repository, Tag, parse_manifest};
 use registry_integrity_probe::registry::{Answer, Body, ContentRange, Method, Trouble};
 use registry_integrity_probe::report::Cause;
@@ -95,6 +95,8 @@ fn answer(size: u64) -> impl Strategy<Value = Answer> {
                 method: Method::Get,
                 status,
                 error_code,
+                storage_code: None,
+                redirected_to: None,
                 content_digest,
                 content_type,
                 content_length,
@@ -154,6 +156,9 @@ proptest! {
                 if let (200, Body::Whole(bytes)) = (answer.status, &answer.body) {
                     prop_assert_eq!(Digest::sha256(bytes), digest);
                 }
+            }
+            Verdict::Suspect { suspicion: Suspicion::Refused(_), .. } => {
+                prop_assert!(!matches!(answer.status, 401 | 404 | 408 | 416 | 429 | 500..), "{}", answer.status);
             }
             Verdict::Suspect { .. } => prop_assert!(
                 (200..300).contains(&answer.status) || matches!(answer.status, 404 | 416 | 500..),

@@ -8,7 +8,6 @@ mod sweeping;
 
 mod authentication;
 mod catalogs;
-mod descriptors;
 mod documented;
 mod environment;
 mod evidence;
@@ -27,6 +26,7 @@ mod random_faults;
 mod redirects;
 mod scopes;
 mod secrets;
+mod undelivered;
 
 use registry_integrity_probe::demo::{Image, Registry};
 use registry_integrity_probe::report::{Cause, Reason, Report};

@@ -80,6 +80,8 @@ pub fn inflict(
     let here = on(digest).in_repository(repository);
     let broken = |reason| (Some(Truth::Broken(reason)), None);
     let replace = |bytes: Vec<u8>, headers| registry.replace(repository, digest, bytes, headers);
+    // Of a manifest it says nothing.
+    let refused = |cause| if node.is_manifest() { Truth::Unknown(cause) } else { Truth::Refused(cause) };
     let half = || node.bytes[..node.bytes.len() / 2].to_vec();
     let (truth, effect) = match damage {
         Damage::Removed => {
@@ -108,16 +110,16 @@ pub fn inflict(
         }
         Damage::TruncatedUnderStaleCache => {
             replace(half(), Headers::Stale);
-            return broken(Reason::Unreadable);
+            return (Some(Truth::Cut), None);
         }
-        Damage::Cut => (Some(Truth::Broken(Reason::Unreadable)), cuts_body_after(0)),
-        Damage::Refused => (Some(Truth::Unknown(Cause::Unauthorized)), answers(403)),
+        Damage::Cut => (Some(Truth::Cut), cuts_body_after(0)),
+        Damage::Refused => (Some(refused(Cause::Unauthorized)), answers(403)),
         Damage::Throttled => (Some(Truth::Unknown(Cause::RateLimited)), answers(429)),
-        Damage::Resets => (Some(Truth::Unknown(Cause::Unreachable)), resets()),
+        Damage::Resets => (Some(refused(Cause::Unreachable)), resets()),
         Damage::Hangs => (Some(Truth::Unknown(Cause::Timeout)), hangs()),
         Damage::Stalls => (Some(Truth::Unknown(Cause::Timeout)), stalls_body_after(0)),
         Damage::ServerError => (Some(Truth::Struggles), answers(503)),
-        Damage::Page => (Some(Truth::Unknown(Cause::Protocol)), answers_html(200)),
+        Damage::Page => (Some(refused(Cause::Protocol)), answers_html(200)),
         Damage::NotFoundPage => (Some(Truth::Broken(Reason::Missing)), answers_html(404)),
         Damage::OtherDigest => {
             let other: String = node.digest.chars().map(|c| if c == '1' { '2' } else { '1' }).collect();

@@ -16,6 +16,10 @@ pub enum Truth {
     Unknown(Cause),
     /// It answers 5xx in every answer: its own fault, or the registry's.
     Struggles,
+    /// Its bytes are promised and do not come.
+    Cut,
+    /// Something else than its bytes comes, in every answer; what that is called if it is the registry's.
+    Refused(Cause),
 }
 
 /// A tag that is listed; `None`: it points nowhere.
@@ -57,20 +61,49 @@ struct Needed {
     images: BTreeSet<String>,
 }
 
+/// How many objects of each kind are served, and how many are not, in which way.
+#[derive(Default)]
+struct Alike {
+    served: [u64; 4],
+    struggling: [u64; 4],
+    cut: [u64; 4],
+    refused: u64,
+}
+
+impl Alike {
+    fn count(&mut self, kind: Kind, truth: Option<Truth>) {
+        let kind = kind as usize;
+        match truth {
+            None => self.served[kind] += 1,
+            Some(Truth::Struggles) => self.struggling[kind] += 1,
+            Some(Truth::Cut) => self.cut[kind] += 1,
+            Some(Truth::Refused(_)) => self.refused += 1,
+            Some(Truth::Broken(_) | Truth::Unknown(_)) => {}
+        }
+    }
+
+    /// What an object that is not served is found to be: its own fault, or the registry's.
+    fn settled(&self, kind: Kind, truth: Truth) -> Truth {
+        let served = self.served[kind as usize];
+        let [manifests, children, configs, layers] = self.served;
+        let beside = if matches!(kind, Kind::Config | Kind::Layer) { configs + layers } else { manifests + children };
+        // One alone, or at most one in ten, while others are served.
+        let is_rare = |like_it: u64, served: u64| like_it == 1 || like_it * 10 <= like_it + served;
+        let (is_its_own, cause) = match truth {
+            Truth::Struggles => (served > 0 && is_rare(self.struggling[kind as usize], served), Cause::ServerError),
+            Truth::Refused(cause) => (served > 0 && is_rare(self.refused, beside), cause),
+            Truth::Cut => (served > 0 || (self.cut[kind as usize] == 1 && beside > 0), Cause::Unreachable),
+            Truth::Broken(_) | Truth::Unknown(_) => return truth,
+        };
+        if is_its_own { Truth::Broken(Reason::Unreadable) } else { Truth::Unknown(cause) }
+    }
+}
+
 /// True if somebody who wants some platforms (none: all) needs what an edge leads to.
 fn is_wanted(edge: &Edge, among: &[Edge], wanted: &[&str]) -> bool {
     let covers = |platform: &str| {
-        // Each of the few names that are planned, in one form.
-        let of = |name: &str| {
-            match name {
-                "linux/arm" => "linux/arm/v7",
-                "linux/arm/6" => "linux/arm/v6",
-                "linux/arm64/v8" | "Linux/aarch64" => "linux/arm64",
-                name => name,
-            }
-            .to_string()
-        };
-        wanted.is_empty() || wanted.iter().any(|wanted| of(wanted) == of(platform))
+        let is_it = |wanted: &&str| platform == *wanted || platform.starts_with(&format!("{wanted}/"));
+        wanted.is_empty() || wanted.iter().any(is_it)
     };
     match edge.attests {
         Some(attested) => among
@@ -113,8 +146,7 @@ pub fn expected(graph: &Graph, tags: &[Tag], done: &Done, wanted: &[&str]) -> Ex
             }
         }
     }
-    let mut served = [0; 4];
-    let mut struggling = [0; 4];
+    let mut alike = Alike::default();
     for ((repository, id), Needed { kind, depth, images }) in &needed {
         let node = &graph.nodes[*id];
         let truth = match (node.flaw, done.nodes.get(&(repository.clone(), *id))) {
@@ -126,19 +158,15 @@ pub fn expected(graph: &Graph, tags: &[Tag], done: &Done, wanted: &[&str]) -> Ex
             (None, truth) => truth.copied(),
         };
         found.objects[*kind as usize] += 1;
-        served[*kind as usize] += u64::from(truth.is_none());
-        struggling[*kind as usize] += u64::from(truth == Some(Truth::Struggles));
+        alike.count(*kind, truth);
         if let Some(truth) = truth {
             found.findings.insert((repository.clone(), node.digest.clone()), (truth, images.clone()));
         }
     }
     for ((repository, id), Needed { kind, .. }) in &needed {
         let key = (repository.clone(), graph.nodes[*id].digest.clone());
-        if let Some((truth @ Truth::Struggles, _)) = found.findings.get_mut(&key) {
-            let (like_it, served) = (struggling[*kind as usize], served[*kind as usize]);
-            // One alone, or at most one in ten, while others are served.
-            let is_its_own = served > 0 && (like_it == 1 || like_it * 10 <= like_it + served);
-            *truth = if is_its_own { Truth::Broken(Reason::Unreadable) } else { Truth::Unknown(Cause::ServerError) };
+        if let Some((truth, _)) = found.findings.get_mut(&key) {
+            *truth = alike.settled(*kind, *truth);
         }
     }
     for Tag { repository, name, .. } in tags {
