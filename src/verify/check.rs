@@ -26,6 +26,9 @@ const CONFIRM: Confirm = Confirm { attempts: 3, delay: Duration::from_millis(500
 /// in a few rounds of these.
 const CONCURRENCY: usize = 16;
 
+/// A server that ignores ranges sends all of a layer: the gate reads as much of it, in bytes, where a sweep could not.
+const UNRANGED_BYTES: u64 = 64 << 20;
+
 /// How blobs are proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Evidence {
@@ -127,6 +130,7 @@ impl Check {
         target.concurrency = CONCURRENCY;
         target.confirm = CONFIRM;
         target.evidence = settings.evidence.in_every_sweep();
+        target.limits.unranged_bytes = UNRANGED_BYTES;
         target.platforms.clone_from(&settings.platforms);
         target.credentials = settings.credentials.clone();
         target.images = names.iter().filter_map(image).map(ImageSelector::Image).collect();
@@ -215,7 +219,6 @@ fn add_absent_platforms(report: &mut Report, image: &Image, tree: &Tree) {
     let was_unverified = report.unverified.iter().any(|entry| entry.images.contains(image));
     let index: Option<&Digest> = tree.rows.first().and_then(|row| row.digest.as_ref());
     let has: Vec<String> = tree.platforms.iter().map(ToString::to_string).collect();
-    let has = if has.is_empty() { "names no platform".to_string() } else { format!("has {}", has.join(", ")) };
     let now = SystemTime::now();
     report.failures.extend(tree.absent_platforms.iter().map(|platform| Failure {
         repository: image.repository.clone(),
@@ -227,7 +230,7 @@ fn add_absent_platforms(report: &mut Report, image: &Image, tree: &Tree) {
         attestation: false,
         images: vec![image.clone()],
         path: [image.to_string()].into_iter().chain(index.map(ToString::to_string)).collect(),
-        detail: format!("the index names no manifest for it; it {has}"),
+        detail: format!("the index names no manifest for it; it has {}", has.join(", ")),
         first_seen: now,
         last_seen: now,
     }));

@@ -10,6 +10,7 @@ use indicatif::HumanBytes;
 use super::advice::{after_failure, after_unverified};
 use super::{Evidence, ImageName, Look, Mark, Row, Tree};
 use crate::output::{self, Terminal, Verdict, fit};
+use crate::proofs;
 use crate::report::{Cause, Report};
 
 /// Columns behind the object: its length, the time that it took, what was found.
@@ -59,7 +60,7 @@ fn line(row: &Row, terminal: Terminal, drawn: bool) -> String {
     let what = fit(&format!("{guides}{} {digest}", row.label), label_width);
     let size = row.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default();
     let took = row.took.map(shown).unwrap_or_default();
-    let (style, mark) = shown_mark(row.mark);
+    let (style, mark) = shown_mark(row);
     let style = if terminal.colour { style } else { Style::new() };
     format!("{what} {size:>11} {took:>6}  {style}{mark}{style:#}").trim_end().to_string()
 }
@@ -86,10 +87,13 @@ fn colour(colour: AnsiColor) -> Style {
     colour.on_default().bold()
 }
 
-fn shown_mark(mark: Mark) -> (Style, String) {
-    match mark {
+fn shown_mark(row: &Row) -> (Style, String) {
+    match row.mark {
         Mark::Waiting => (Style::new(), "...".to_string()),
         Mark::Confirming => (colour(AnsiColor::Yellow), "asked again".to_string()),
+        Mark::Intact if row.evidence == Some(proofs::Evidence::Head) => {
+            (AnsiColor::Green.on_default(), "length only".to_string())
+        }
         Mark::Intact => (AnsiColor::Green.on_default(), "ok".to_string()),
         Mark::Absent => (Style::new(), "absent, allowed".to_string()),
         Mark::Unwanted => (Style::new(), "not asked for".to_string()),
@@ -143,7 +147,10 @@ fn write_conclusion(
     }
     let verdict = look.verdict(name);
     if said.is_empty() {
-        said.push(if verdict == Verdict::Intact { format!("{objects}, {}", evidence(look)) } else { objects });
+        said.push(match evidence(look, &rows) {
+            Some(evidence) if verdict == Verdict::Intact => format!("{objects}, {evidence}"),
+            _ => objects,
+        });
     }
     let said = said.join(", ");
     let took = shown(Duration::from_secs_f64(look.report.duration_seconds));
@@ -151,15 +158,31 @@ fn write_conclusion(
     terminal.write(out, 0, (output::style(verdict), &lead), &format!("{name}: {said}, in {took}"))
 }
 
-fn evidence(look: &Look) -> String {
-    match look.evidence {
-        Evidence::Head => "asked by HEAD alone".to_string(),
-        Evidence::Byte => "each read to its last byte".to_string(),
-        Evidence::Content => {
-            let Report { received_bytes, duration_seconds, .. } = look.report;
-            format!("every byte hashed ({}, {})", HumanBytes(received_bytes), rate(received_bytes, duration_seconds))
-        }
+/// What proves the objects of an image that is intact; `None`: there is nothing to add.
+fn evidence(look: &Look, rows: &[&Row]) -> Option<String> {
+    let proved_by = |least: proofs::Evidence| rows.iter().filter(|row| row.evidence == Some(least)).count();
+    let (by_length, by_end) = (proved_by(proofs::Evidence::Head), proved_by(proofs::Evidence::LastByte));
+    let is_hashed = look.evidence == Evidence::Content;
+    if by_length == 0 && by_end == 0 && is_hashed {
+        let bytes = rows.iter().filter(|row| row.mark == Mark::Intact).filter_map(|row| row.size).sum();
+        // The images of a registry are hashed together: how fast one of them was is not known.
+        let rate = match look.trees.len() {
+            1 => format!(", {}", rate(bytes, look.report.duration_seconds)),
+            _ => String::new(),
+        };
+        return Some(format!("every byte hashed ({}{rate})", HumanBytes(bytes)));
     }
+    let mut said = Vec::new();
+    if by_length > 0 {
+        said.push(format!("{by_length} by length only"));
+    }
+    if by_end > 0 && is_hashed {
+        said.push(format!("{by_end} by the last byte only"));
+    }
+    if said.is_empty() && look.evidence == Evidence::Byte {
+        said.push("each read to its last byte".to_string());
+    }
+    (!said.is_empty()).then(|| said.join(", "))
 }
 
 /// Bytes a second, for people.

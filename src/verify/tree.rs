@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::ImageName;
 use super::trace::{Place, Seen, SeenState, Trace};
 use crate::oci::{Descriptor, Digest, Manifest, Platform, Reference, Repository};
+use crate::proofs::Evidence;
 use crate::report::{Cause, Reason, Report};
 
 /// Deeper than a walk goes.
@@ -41,6 +42,8 @@ pub struct Row {
     pub took: Option<Duration>,
     /// What is known of it.
     pub mark: Mark,
+    /// How it is proved, if it is a blob; manifests are hashed.
+    pub evidence: Option<Evidence>,
 }
 
 /// What is known of an object.
@@ -118,9 +121,9 @@ impl Builder<'_> {
 
     fn root(&mut self, digest: &Digest, wanted: &[Platform]) {
         let manifest = self.manifest_of(digest);
-        let is_index = manifest.as_ref().is_some_and(Manifest::is_index);
+        let is_index = manifest.as_ref().is_some_and(|manifest| !manifest.manifests.is_empty());
         self.manifest(&[], if is_index { "index" } else { "manifest" }, digest, None);
-        let is_named = |wanted: &&Platform| self.tree.platforms.iter().any(|platform| wanted.matches(platform));
+        let is_named = |wanted: &&Platform| self.tree.platforms.iter().any(|platform| wanted.covers(platform));
         let (_, absent): (Vec<&Platform>, Vec<&Platform>) = wanted.iter().partition(is_named);
         if self.findings.is_none() || absent.is_empty() {
             return;
@@ -184,7 +187,11 @@ impl Builder<'_> {
             None => self.tree.platforms.push(*actual),
             Some((child, _)) if child.attestation => {}
             Some((child, declared)) => {
-                if !declared.agrees_with(&actual) {
+                let variants = declared.variant.as_ref().zip(actual.variant.as_ref());
+                let differs = declared.os != actual.os
+                    || declared.architecture != actual.architecture
+                    || variants.is_some_and(|(declared, actual)| declared != actual);
+                if differs {
                     let digest = &child.digest;
                     self.tree
                         .warnings
@@ -243,6 +250,7 @@ impl Builder<'_> {
             size,
             took: seen.map(|seen| seen.took),
             mark,
+            evidence: seen.and_then(|seen| seen.evidence),
         });
     }
 }
