@@ -39,23 +39,56 @@ impl ContentRange {
     }
 }
 
-/// The target of the first `Link` of relation `next` (RFC 8288). The quotes around the relation may be missing.
+/// The target of the first `Link` of relation `next` (RFC 8288). The quotes around the relation may be missing, and so may
+/// the angle brackets around the target.
 pub fn next_link(text: &str) -> Option<&str> {
     let mut rest = text;
     loop {
-        let (_, after) = rest.split_once('<')?;
-        let (target, after) = after.split_once('>')?;
-        // A comma inside of quotes does not occur in what registries send; one inside of <> is passed over above.
-        let parameters = after.split_once(",").map_or(after, |(parameters, _)| parameters);
-        let is_next = parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
-            name.trim().eq_ignore_ascii_case("rel")
-                && value.trim().trim_matches('"').split_ascii_whitespace().any(|rel| rel.eq_ignore_ascii_case("next"))
-        });
-        if is_next {
-            return Some(target.trim());
+        rest = rest.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
+        let (target, after, is_bare) = match rest.strip_prefix('<') {
+            Some(enclosed) => enclosed.split_once('>').map(|(target, after)| (target, after, false))?,
+            None => rest.find(';').map(|at| (&rest[..at], &rest[at..], true))?,
+        };
+        let (parameters, after) = split_unquoted(after, ',');
+        let target = target.trim();
+        let is_url =
+            !is_bare || !(target.is_empty() || target.contains(|c: char| c.is_whitespace() || "<>\"".contains(c)));
+        if is_url && is_next(parameters) {
+            return Some(target);
         }
         rest = after;
     }
+}
+
+/// True if the parameters of a link name the relation `next`.
+fn is_next(mut parameters: &str) -> bool {
+    while !parameters.is_empty() {
+        let (parameter, rest) = split_unquoted(parameters, ';');
+        let (name, value) = parameter.split_once('=').unwrap_or_default();
+        if name.trim().eq_ignore_ascii_case("rel")
+            && value.trim().trim_matches('"').split_ascii_whitespace().any(|rel| rel.eq_ignore_ascii_case("next"))
+        {
+            return true;
+        }
+        parameters = rest;
+    }
+    false
+}
+
+/// What stands before and after the first separator outside of quotes; without one, everything and nothing.
+fn split_unquoted(text: &str, separator: char) -> (&str, &str) {
+    let mut is_quoted = false;
+    let mut is_escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            c if c == separator && !is_quoted => return (&text[..at], &text[at + c.len_utf8()..]),
+            _ => {}
+        }
+    }
+    (text, "")
 }
 
 /// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3), as a time to wait from `now` on.
@@ -99,7 +132,29 @@ mod tests {
         assert_eq!(next_link(r#"</v2/_catalog?last=b&n=2>; rel="next""#), Some("/v2/_catalog?last=b&n=2"));
         assert_eq!(next_link("<http://x/a>;rel=next"), Some("http://x/a"));
         assert_eq!(next_link(r#"</p>; rel="prev", </a,b>; title=x; REL="last next""#), Some("/a,b"));
-        for text in ["", "<", "</a>", r#"</a>; rel="previous""#, "</a; rel=next", "garbage"] {
+        let first_of_several = r#"</a>; title="x, </b>; y"; rel="next", </c>; rel="next""#;
+        assert_eq!(next_link(first_of_several), Some("/a"), "a comma in quotes separates nothing");
+        let bare = "https://internal.example/v2/_catalog?last=b&n=2";
+        assert_eq!(next_link(&format!("{bare}; rel=next")), Some(bare));
+        assert_eq!(next_link(&format!("{bare};rel=\"next\"; x=y")), Some(bare));
+        assert_eq!(
+            next_link("</p>; rel=prev , /v2/_catalog?next_page=a,b ; rel=next"),
+            Some("/v2/_catalog?next_page=a,b")
+        );
+        for text in [
+            "",
+            "<",
+            "</a>",
+            r#"</a>; rel="previous""#,
+            "</a; rel=next",
+            "garbage",
+            "/a",
+            "/a; rel=prev",
+            "/a b; rel=next",
+            "; rel=next",
+            r#"</a>; title="; rel=next"#,
+            r#"</a>; title="; rel=next; ""#,
+        ] {
             assert_eq!(next_link(text), None, "{text}");
         }
     }
