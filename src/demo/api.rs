@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::content::media_type;
+use super::paging::{Page, Paging, Sizes};
 use super::range::{Range, RangeError};
 use super::route::Route;
 use super::store::{Held, Store};
@@ -59,43 +60,42 @@ fn text(status: u16, message: &str) -> Answer {
 }
 
 fn catalog(store: &Store, request: &Request) -> Answer {
-    // Distribution takes what is no number, and negative ones, as if nothing had been asked for.
-    let asked = request.parameter("n").and_then(|n| n.parse::<i64>().ok()).and_then(|n| usize::try_from(n).ok());
-    let count = asked.unwrap_or(CATALOG_PAGE);
-    if count > CATALOG_PAGE_LIMIT {
-        let detail = json!({"n": count});
-        return error(400, "PAGINATION_NUMBER_INVALID", "invalid number of results requested", detail);
-    }
-    let (names, more) = store.names_after(&request.parameter("last").unwrap_or_default(), count);
-    let answer = json_answer(200, &json!({"repositories": names}));
-    match names.last() {
-        Some(last) if more => answer.header("Link", next_page("/v2/_catalog", last, count)),
-        _ => answer,
-    }
+    let sizes = Sizes { default: CATALOG_PAGE, limit: CATALOG_PAGE_LIMIT };
+    page(&request.paging, store.names(), sizes, request, |names| json!({"repositories": names}))
 }
 
-fn tags(store: &Store, page: Option<usize>, name: &str, request: &Request) -> Answer {
+fn tags(store: &Store, limit: Option<usize>, name: &str, request: &Request) -> Answer {
     let Some(tags) = store.repository(name).and_then(|repository| repository.tags.as_ref()) else {
         return error(404, "NAME_UNKNOWN", "repository name not known to registry", json!({"name": name}));
     };
-    let Some(limit) = page else {
-        let listed = if tags.is_empty() { Value::Null } else { tags.keys().cloned().collect() };
-        return json_answer(200, &json!({"name": name, "tags": listed}));
-    };
-    let count = request.parameter("n").and_then(|n| n.parse().ok()).unwrap_or(limit).min(limit);
-    let last = request.parameter("last").unwrap_or_default();
-    let mut rest = tags.keys().filter(|tag| **tag > last);
-    let listed: Vec<&String> = rest.by_ref().take(count).collect();
-    let answer = json_answer(200, &json!({"name": name, "tags": listed}));
-    match (listed.last(), rest.next()) {
-        (Some(last), Some(_)) => answer.header("Link", next_page(&request.path, last, count)),
-        _ => answer,
+    let listed = |names: Vec<String>| json!({"name": name, "tags": names});
+    let names = tags.keys().cloned().collect();
+    match limit {
+        Some(limit) => {
+            let cap = request.paging.cap.unwrap_or(limit).min(limit);
+            let paging = Paging { cap: Some(cap), ..(*request.paging).clone() };
+            page(&paging, names, Sizes { default: limit, limit }, request, listed)
+        }
+        None if tags.is_empty() => json_answer(200, &json!({"name": name, "tags": null})),
+        None => json_answer(200, &listed(names)),
     }
 }
 
-fn next_page(path: &str, last: &str, count: usize) -> String {
-    let last: String = url::form_urlencoded::byte_serialize(last.as_bytes()).collect();
-    format!("<{path}?last={last}&n={count}>; rel=\"next\"")
+/// The requested page of a list.
+fn page(
+    paging: &Paging,
+    names: Vec<String>,
+    sizes: Sizes,
+    request: &Request,
+    body: impl Fn(Vec<String>) -> Value,
+) -> Answer {
+    match paging.page(names, sizes, request) {
+        Ok(Page { names, next }) => {
+            let answer = json_answer(200, &body(names));
+            next.into_iter().fold(answer, |answer, next| answer.header("Link", format!("<{next}>; rel=\"next\"")))
+        }
+        Err(refusal) => *refusal,
+    }
 }
 
 fn manifest(store: &Store, name: &str, reference: &str, request: &Request) -> Answer {

@@ -6,6 +6,7 @@ mod auth;
 pub mod content;
 pub mod fault;
 pub mod images;
+mod paging;
 mod range;
 mod registry;
 mod request_log;

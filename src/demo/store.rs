@@ -1,7 +1,6 @@
 //! What the registry holds, linked per repository as distribution links it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
 
 use bytes::Bytes;
 
@@ -70,12 +69,9 @@ impl Store {
         self.repositories.get(&WalkOrder::of(name))
     }
 
-    /// Names behind `last`, at most `count`, and whether there are more.
-    pub fn names_after(&self, last: &str, count: usize) -> (Vec<String>, bool) {
-        let start = if last.is_empty() { Bound::Unbounded } else { Bound::Excluded(WalkOrder::of(last)) };
-        let mut rest = self.repositories.range((start, Bound::Unbounded)).map(|(name, _)| name.name());
-        let names: Vec<String> = rest.by_ref().take(count).collect();
-        (names, rest.next().is_some())
+    /// The names of all repositories, in the order of distribution's directory walk.
+    pub fn names(&self) -> Vec<String> {
+        self.repositories.keys().map(WalkOrder::name).collect()
     }
 
     /// Takes in everything that an image consists of, foreign layers aside.

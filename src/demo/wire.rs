@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::paging::Paging;
 use super::route::Route;
 
 const REQUEST_HEAD_LIMIT: usize = 64 * 1024;
@@ -25,6 +26,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// What the path means to a registry.
     pub route: Route,
+    /// How a requested list is paged.
+    pub(super) paging: Box<Paging>,
 }
 
 impl Request {
@@ -284,6 +287,7 @@ fn parse_request(received: &[u8]) -> Parsed {
             .map(|header| (header.name.to_ascii_lowercase(), String::from_utf8_lossy(header.value).into_owned()))
             .collect(),
         route: Route::of(path),
+        paging: Box::default(),
     };
     let body_length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     Parsed::Request { request, head_length, body_length }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::effect::{Effect, answers_with};
 use crate::demo::api;
+use crate::demo::paging::{Last, Paging};
 use crate::demo::wire::{Answer, Request};
 
 /// `Link` is what `rewrite` makes of it; it is given the request and the target that the link had.
@@ -40,13 +41,64 @@ pub fn loses_link() -> Effect {
     Effect::spoiling(|_, answer| answer.remove_header("Link"))
 }
 
+/// `url; rel=next`, without the angle brackets.
+pub fn links_without_brackets() -> Effect {
+    links_with(|_, target| format!("{target}; rel=next"))
+}
+
+/// The link to the next page is in a second `Link` header, after links with other relations.
+pub fn links_among_others() -> Effect {
+    Effect::spoiling(|_, answer| {
+        if let Some(next) = answer.get_header("Link").map(str::to_string) {
+            answer.set_header("Link", r#"</v2/>; rel="first", </v2/_catalog?n=1>; rel="prev"; title="a, b; rel=next""#);
+            answer.headers.push(("Link".to_string(), format!(r#"</v2/_catalog?n=2>; rel="last" , {next}"#)));
+        }
+    })
+}
+
+/// Changes the paging of the list.
+fn paging(change: impl Fn(&mut Paging) + Send + Sync + 'static) -> Effect {
+    Effect::rewriting(move |request| change(&mut request.paging))
+}
+
 /// The first page again and again.
 pub fn ignores_last() -> Effect {
-    Effect::rewriting(|request| {
-        let parameters = url::form_urlencoded::parse(request.query.as_bytes());
-        let kept: Vec<_> = parameters.into_owned().filter(|(name, _)| name != "last").collect();
-        request.query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
-    })
+    paging(|paging| paging.last = Last::Nothing)
+}
+
+/// All names in one page, for any `n`.
+pub fn ignores_page_size() -> Effect {
+    paging(|paging| paging.ignores_size = true)
+}
+
+/// Any `n` is accepted.
+pub fn takes_any_page_size() -> Effect {
+    paging(|paging| paging.takes_any_size = true)
+}
+
+/// Pages are silently limited to this many names.
+pub fn caps_pages_at(limit: usize) -> Effect {
+    paging(move |paging| paging.cap = Some(limit))
+}
+
+/// `last` is the number of names before the page; anything else is ignored.
+pub fn takes_last_as_offset() -> Effect {
+    paging(|paging| paging.last = Last::Offset)
+}
+
+/// Links carry an opaque token in this parameter; a name as `last` is ignored.
+pub fn links_by_token(parameter: &'static str) -> Effect {
+    paging(move |paging| paging.last = Last::Token(parameter))
+}
+
+/// This status for a `last` without meaning to the registry.
+pub fn rejects_unusable_last(status: u16) -> Effect {
+    paging(move |paging| paging.refusal = Some(status))
+}
+
+/// Names are in a stable order that is not sorted.
+pub fn lists_unordered() -> Effect {
+    paging(|paging| paging.is_unordered = true)
 }
 
 /// Every name twice.

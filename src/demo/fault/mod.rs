@@ -20,8 +20,10 @@ pub use effect::{
     redirects_signed, redirects_to, without_digest,
 };
 pub use list::{
-    answers_json, ignores_last, links_absolutely, links_to_itself, links_unquoted, links_with, lists_endlessly,
-    loses_link, pads_body_to, refuses_pages_over, repeats_entries,
+    answers_json, caps_pages_at, ignores_last, ignores_page_size, links_absolutely, links_among_others, links_by_token,
+    links_to_itself, links_unquoted, links_with, links_without_brackets, lists_endlessly, lists_unordered, loses_link,
+    pads_body_to, refuses_pages_over, rejects_unusable_last, repeats_entries, takes_any_page_size,
+    takes_last_as_offset,
 };
 pub use selector::{Selector, at, everything, in_repository, on, on_tag};
 
