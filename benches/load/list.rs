@@ -48,6 +48,9 @@ pub fn requests(repositories: usize, blobs: Blobs, evidence: Evidence) -> Vec<Re
         let last = name(page * 1000 - 1);
         list.push(Request::new("GET", format!("/v2/_catalog?last={last}&n=1000")));
     }
+    if let Some(last) = repositories.checked_sub(1) {
+        list.push(Request::new("GET", format!("/v2/_catalog?n=1000&last={}", name(last))));
+    }
     for number in 0..repositories {
         list.extend(requests_of(&repository(number, blobs), evidence));
     }

@@ -25,6 +25,7 @@ use super::connections::Sent;
 use super::error_body::{error_code, storage_code};
 use super::gate::{Gate, Outcome};
 use super::headers::{ContentRange, retry_after};
+use super::list::PageSizes;
 use super::standing::Standing;
 use super::tls::{self, TlsError};
 use super::transport::{Response, Settings, Transport, uri_of};
@@ -61,6 +62,7 @@ pub struct HttpRegistry {
     get_instead_of_head: bool,
     room: Room,
     standings: [Standing; Kind::COUNT],
+    page_sizes: PageSizes,
     /// Of each kind, what was served last: asked again before the kind is given up.
     witnesses: [Mutex<Option<Arc<Request>>>; Kind::COUNT],
     /// Held while a witness is asked.
@@ -234,6 +236,7 @@ impl HttpRegistry {
             get_instead_of_head: target.mode == Mode::Authoritative,
             room: Room::default(),
             standings: Default::default(),
+            page_sizes: PageSizes::default(),
             witnesses: Default::default(),
             in_doubt: tokio::sync::Mutex::default(),
             has_answered: AtomicBool::new(false),
@@ -243,6 +246,11 @@ impl HttpRegistry {
     /// What the registry may cost at most.
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// How the registry pages, as its lists have shown so far.
+    pub(super) fn page_sizes(&self) -> &PageSizes {
+        &self.page_sizes
     }
 
     /// Uses the whole concurrency from the first request on: for somebody who waits for a few objects.

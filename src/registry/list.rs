@@ -1,98 +1,79 @@
-//! Reads a paged list to its end, or says that it could not.
+//! Reads a paged list: sends the requests that [`Paging`] chooses.
 
-use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::header::LINK;
-use url::form_urlencoded;
 
-use super::client::HttpRegistry;
+use super::client::{Exchanged, HttpRegistry};
 use super::headers::next_link;
 use super::page::Page;
+use super::paging::{Bounds, PageRequest, PageResponse, Paging};
 use super::{Body, List, ListEnd, Listing, Trouble, may_pass};
 use crate::oci::Repository;
 use crate::report::Cause;
 
-/// The largest page that distribution gives by default (`catalog.maxentries`).
-const PAGE: usize = 1000;
-/// A link to the next page is not followed if its query is longer than this, in bytes.
-const QUERY_LIMIT: usize = 8 * 1024;
-/// So many pages in a row that bring nothing new, and the list is taken to have no end. A few are legal: a registry that
-/// shows each user only some names may filter a page down to nothing.
-const BARREN_PAGES: u32 = 10;
+/// Values of `n` to try: distribution's default maximum (`catalog.maxentries`), a size that most registries accept, none.
+const SIZES: [Option<usize>; 3] = [Some(1000), Some(100), None];
+
+/// How a registry pages, as its lists have shown so far.
+#[derive(Debug, Default)]
+pub struct PageSizes {
+    /// Number of names at which it truncates pages silently; 0 if unknown.
+    cap: AtomicUsize,
+    /// Index of the first of [`SIZES`] that it accepts, for the catalog and for tag lists.
+    accepted: [AtomicUsize; 2],
+}
+
+impl PageSizes {
+    fn cap(&self) -> Option<usize> {
+        Some(self.cap.load(Ordering::Relaxed)).filter(|&cap| cap > 0)
+    }
+
+    fn accepted(&self, list: &List) -> &AtomicUsize {
+        &self.accepted[usize::from(matches!(list, List::Tags(_)))]
+    }
+}
 
 /// Reads a list, page by page.
 pub async fn read(registry: &HttpRegistry, list: &List) -> Listing {
     let limits = registry.limits();
-    let most = if *list == List::Catalog { limits.repositories } else { limits.tags };
-    let mut reading = Reading { registry, list, most, known: HashSet::new(), bytes: 0 };
-    let end = reading.all_pages().await;
-    Listing { names: reading.known.into_iter().collect(), end: end.unwrap_or_else(ListEnd::Incomplete) }
+    let is_catalog = *list == List::Catalog;
+    let names = if is_catalog { limits.repositories } else { limits.tags };
+    let bounds = Bounds { names, bytes: limits.list_page_bytes };
+    let paging = Paging::new(is_catalog, bounds, registry.page_sizes().cap());
+    let mut reading = Reading { registry, list, paging, most: names };
+    let end = reading.read_all().await.unwrap_or_else(ListEnd::Incomplete);
+    if let Some(cap) = reading.paging.cap() {
+        registry.page_sizes().cap.store(cap, Ordering::Relaxed);
+    }
+    Listing { names: reading.paging.into_names(), end }
 }
 
 struct Reading<'a> {
     registry: &'a HttpRegistry,
     list: &'a List,
-    /// Names that are read.
+    paging: Paging,
+    /// Maximum number of names.
     most: usize,
-    known: HashSet<String>,
-    /// Of all names.
-    bytes: usize,
-}
-
-/// What one page brought.
-struct Read {
-    /// Names on it, repeated ones included.
-    names: usize,
-    /// Names that were not known.
-    new: usize,
-    /// True if it names more than is read.
-    is_cut: bool,
-    /// The query of the next page, as the registry links it.
-    next: Option<String>,
-    last: Option<String>,
 }
 
 impl Reading<'_> {
-    async fn all_pages(&mut self) -> Result<ListEnd, Trouble> {
-        let mut query = format!("n={PAGE}");
-        let mut asked = HashSet::new();
-        let mut barren = 0;
+    async fn read_all(&mut self) -> Result<ListEnd, Trouble> {
+        let Some(page) = self.first_page().await? else { return Ok(ListEnd::Absent) };
+        let mut request = PageRequest::Start;
+        let mut response = page;
         loop {
-            let Some(page) = self.page(&query).await? else { return Ok(ListEnd::Absent) };
-            asked.insert(query);
-            if let Read { next: Some(_), last: Some(last), .. } = &page {
-                self.look_above(last).await?;
+            let next = self.paging.next(&request, response)?;
+            for last in self.paging.take_page_ends() {
+                self.look_above(&last).await?;
             }
-            barren = if page.new == 0 { barren + 1 } else { 0 };
-            let most_bytes = self.registry.limits().list_page_bytes;
-            // As many as there may be is not too many, unless there are more.
-            let is_over = self.known.len() > self.most || self.bytes as u64 > most_bytes;
-            if page.is_cut || is_over || (page.next.is_some() && self.known.len() == self.most) {
-                let limit = format!("the list has more than {} names, or {most_bytes} bytes of them", self.most);
-                return Err(Trouble::new(Cause::Protocol, limit));
-            }
-            query = match page {
-                Read { next: Some(next), .. } if asked.contains(&next) => {
-                    return Err(Trouble::new(Cause::Protocol, "the list's pages go in a circle"));
-                }
-                Read { next: Some(_), .. } if barren == BARREN_PAGES => {
-                    return Err(Trouble::new(Cause::Protocol, "the list's pages bring nothing new and do not end"));
-                }
-                Read { next: Some(next), .. } if next.len() > QUERY_LIMIT => {
-                    return Err(Trouble::new(Cause::Protocol, format!("a link is longer than {QUERY_LIMIT} bytes")));
-                }
-                Read { next: Some(next), .. } => next,
-                // distribution 2.x loses the link of a full page under some names: the end is believed when it is seen.
-                Read { names, new, last: Some(last), .. } if names >= PAGE && new > 0 => {
-                    self.look_above(&last).await?;
-                    page_after(&last)
-                }
-                Read { .. } => return Ok(ListEnd::Complete),
-            };
+            let Some(next) = next else { return Ok(ListEnd::Complete) };
+            request = next;
+            response = self.response(&request).await;
         }
     }
 
-    /// Asks for the repositories above the last of a page. distribution 2.x lists `a` behind `a/0x`, since `_` sorts behind
+    /// Looks for the parents of a page's last repository. distribution 2.x lists `a` after `a/0x`, because `_` sorts after
     /// digits, and loses it if the page ends between the two.
     async fn look_above(&mut self, last: &str) -> Result<(), Trouble> {
         if *self.list != List::Catalog {
@@ -102,55 +83,80 @@ impl Reading<'_> {
             .match_indices('/')
             .filter(|&(at, _)| last[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
             .filter_map(|(at, _)| last[..at].parse().ok())
-            .filter(|name: &Repository| !self.known.contains(&**name))
+            .filter(|name: &Repository| !self.paging.knows(name))
             .collect();
         for name in lost {
             let tags = List::Tags(name.clone());
             let answer = self.registry.persist(&self.registry.list_request(&tags, "n=1")?).await?.answer;
             match answer.status {
-                200..=299 => self.add(name.to_string()),
-                404 => {}
+                200..=299 => self.paging.add(name.to_string()),
+                // Some registries deny access to repositories that do not exist.
+                401 | 403 | 404 => {}
                 _ => return Err(answer.trouble().unwrap_or_else(|| Trouble::new(Cause::Protocol, answer.summary()))),
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, name: String) {
-        let length = name.len();
-        if self.known.insert(name) {
-            self.bytes += length;
+    /// Reads the first page, with the largest `n` that the registry accepts; `None` if the list does not exist.
+    async fn first_page(&mut self) -> Result<Option<PageResponse>, Trouble> {
+        let accepted = self.registry.page_sizes().accepted(self.list);
+        let mut index = accepted.load(Ordering::Relaxed).min(SIZES.len() - 1);
+        loop {
+            self.paging.set_size(SIZES[index]);
+            let exchanged = self.insist(&PageRequest::Start).await;
+            let is_last = index == SIZES.len() - 1;
+            match &exchanged {
+                // Some registries reject an `n` that is too large.
+                Ok(exchanged) if !is_last && matches!(exchanged.answer.status, 400 | 405 | 422) => index += 1,
+                // distribution 3.x drops the connection after some names, but not without `n`.
+                Err(trouble) if !is_last && trouble.cause == Cause::Unreachable => {
+                    self.paging.set_size(None);
+                    let without_size = self.send(&PageRequest::Start).await;
+                    let exchanged = without_size.or(exchanged)?;
+                    return self.page_of(&exchanged).map(Some);
+                }
+                _ => {
+                    let exchanged = exchanged?;
+                    let answer = &exchanged.answer;
+                    if answer.status == 404 && answer.error_code.is_some() && matches!(self.list, List::Tags(_)) {
+                        return Ok(None);
+                    }
+                    let page = self.page_of(&exchanged)?;
+                    accepted.store(index, Ordering::Relaxed);
+                    return Ok(Some(page));
+                }
+            }
         }
     }
 
-    /// Reads one page; `None` if the registry says that there is no such list.
-    async fn page(&mut self, query: &str) -> Result<Option<Read>, Trouble> {
-        let request = self.registry.list_request(self.list, query)?;
-        let mut exchanged = self.registry.persist(&request).await;
-        // Much hangs on a page, so that what passes is given twice the time to do so.
+    /// Requests a further page.
+    async fn response(&self, request: &PageRequest) -> PageResponse {
+        // The registry has this page, and all repositories on it depend on the response.
+        let exchanged = match request {
+            PageRequest::Start | PageRequest::Link(_) => self.insist(request).await,
+            PageRequest::After(_) | PageRequest::One | PageRequest::AtOnce(_) => self.send(request).await,
+        };
+        exchanged.and_then(|exchanged| self.page_of(&exchanged)).unwrap_or_else(PageResponse::Refused)
+    }
+
+    async fn send(&self, request: &PageRequest) -> Result<Box<Exchanged>, Trouble> {
+        let query = request.query(self.paging.size());
+        self.registry.persist(&self.registry.list_request(self.list, &query)?).await
+    }
+
+    /// Sends a request again after a temporary error that outlasted its retries.
+    async fn insist(&self, request: &PageRequest) -> Result<Box<Exchanged>, Trouble> {
+        let exchanged = self.send(request).await;
         let trouble = match &exchanged {
             Ok(exchanged) => exchanged.answer.trouble(),
             Err(trouble) => Some(trouble.clone()),
         };
-        if trouble.is_some_and(|trouble| may_pass(trouble.cause)) {
-            exchanged = self.registry.persist(&request).await;
-        }
-        // A page size may be refused, and 3.x drops the connection on some names unless everything is asked at once.
-        let refused = match &exchanged {
-            Ok(exchanged) => exchanged.answer.status == 400,
-            Err(trouble) => trouble.cause == Cause::Unreachable && self.known.is_empty(),
-        };
-        if refused && query == format!("n={PAGE}") {
-            let without_size = self.registry.persist(&self.registry.list_request(self.list, "")?).await;
-            if without_size.is_ok() {
-                exchanged = without_size;
-            }
-        }
-        let exchanged = exchanged?;
+        if trouble.is_some_and(|trouble| may_pass(trouble.cause)) { self.send(request).await } else { exchanged }
+    }
+
+    fn page_of(&self, exchanged: &Exchanged) -> Result<PageResponse, Trouble> {
         let answer = &exchanged.answer;
-        if answer.status == 404 && answer.error_code.is_some() && matches!(self.list, List::Tags(_)) {
-            return Ok(None);
-        }
         if !(200..300).contains(&answer.status) {
             return Err(answer.trouble().unwrap_or_else(|| Trouble::new(Cause::Protocol, answer.summary())));
         }
@@ -163,18 +169,10 @@ impl Reading<'_> {
                 return Err(Trouble::new(Cause::Unreachable, "the connection ended within a page"));
             }
         };
-        let Page { names, is_cut } = Page::read(body, self.list, self.most)?;
-        let (count, last) = (names.len(), names.last().cloned());
-        let known_before = self.known.len();
-        names.into_iter().for_each(|name| self.add(name));
-        let next = exchanged
-            .headers
-            .get_all(LINK)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .find_map(next_link)
-            .map(query_of);
-        Ok(Some(Read { names: count, new: self.known.len() - known_before, is_cut, next, last }))
+        let page = Page::read(body, self.list, self.most)?;
+        let links = exchanged.headers.get_all(LINK);
+        let next = links.iter().filter_map(|value| value.to_str().ok()).find_map(next_link).map(query_of);
+        Ok(PageResponse::Page(page, next))
     }
 }
 
@@ -182,13 +180,6 @@ impl Reading<'_> {
 fn query_of(link: &str) -> String {
     let link = link.split('#').next().unwrap_or(link);
     link.split_once('?').map(|(_, query)| query.to_string()).unwrap_or_default()
-}
-
-fn page_after(last: &str) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .append_pair("n", &PAGE.to_string())
-        .append_pair("last", last)
-        .finish()
 }
 
 #[cfg(test)]
@@ -200,6 +191,5 @@ mod tests {
         assert_eq!(query_of("/v2/_catalog?last=a%2Fb&n=2"), "last=a%2Fb&n=2");
         assert_eq!(query_of("http://internal:5000/v2/_catalog?last=b#x"), "last=b");
         assert_eq!(query_of("/v2/_catalog"), "");
-        assert_eq!(page_after("a/0x"), "n=1000&last=a%2F0x");
     }
 }

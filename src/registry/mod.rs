@@ -25,6 +25,7 @@ mod gate;
 mod headers;
 mod list;
 mod page;
+mod paging;
 mod payload;
 mod scheme;
 mod standing;

@@ -85,5 +85,5 @@ async fn http_2_is_spoken_where_it_is_offered_over_one_connection() {
     let report = sweep_with(&client, &target).await;
     server.abort();
     assert_eq!((report.outcome, report.repositories), (Outcome::Complete, 3));
-    assert_eq!(*seen.lock().unwrap(), [vec![Version::HTTP_2; 4]]);
+    assert_eq!(*seen.lock().unwrap(), [vec![Version::HTTP_2; 5]]);
 }

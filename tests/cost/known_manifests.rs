@@ -75,7 +75,11 @@ async fn a_known_graph_costs_only_heads() {
     assert_eq!((second.outcome, second.objects, fetched(&registry)), (Outcome::Complete, first.objects, 0));
     assert_eq!(second.requests, first.requests);
     let gets: Vec<_> = registry.requests().into_iter().filter(|it| it.method == "GET").map(|it| it.path).collect();
-    assert_eq!(gets, ["/v2/_catalog", "/v2/app/tags/list"]);
+    assert_eq!(
+        gets,
+        ["/v2/_catalog", "/v2/_catalog", "/v2/app/tags/list"],
+        "the second request proves the end of the catalog"
+    );
 
     registry.remove_manifest("app", &image.child("linux/arm64").unwrap().digest);
     let third = service.sweep().await;

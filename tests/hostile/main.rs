@@ -18,6 +18,7 @@ mod limits;
 mod memory;
 mod names;
 mod oracle;
+mod paging;
 mod panics;
 mod positions;
 mod proxies_in_front;

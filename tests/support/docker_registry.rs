@@ -34,6 +34,8 @@ pub struct Options {
     pub proxy_of: Option<String>,
     /// Every request is in the log.
     pub access_log: bool,
+    /// `catalog.maxentries`; `None` is the registry's default of 1000.
+    pub catalog_page: Option<usize>,
 }
 
 /// A registry that runs until it is dropped.
@@ -160,7 +162,7 @@ impl DockerRegistry {
     }
 
     fn config(&self) -> String {
-        let Self { options: Options { cache, htpasswd, proxy_of, access_log }, address, .. } = self;
+        let Self { options: Options { cache, htpasswd, proxy_of, access_log, catalog_page }, address, .. } = self;
         let storage_cache = if *cache { "  cache: {blobdescriptor: inmemory}\n" } else { "" };
         let auth = if *htpasswd {
             format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", self.path("htpasswd"))
@@ -168,6 +170,7 @@ impl DockerRegistry {
             String::new()
         };
         let proxy = proxy_of.as_ref().map(|url| format!("proxy: {{remoteurl: \"{url}\"}}\n")).unwrap_or_default();
+        let catalog = catalog_page.map(|count| format!("catalog: {{maxentries: {count}}}\n")).unwrap_or_default();
         format!(
             "version: 0.1\n\
              log: {{level: error, accesslog: {{disabled: {quiet}}}}}\n\
@@ -178,7 +181,7 @@ impl DockerRegistry {
              {storage_cache}\
              validation: {{manifests: {{urls: {{allow: ['^https?://']}}}}}}\n\
              http: {{addr: \"{address}\"}}\n\
-             {auth}{proxy}",
+             {auth}{proxy}{catalog}",
             quiet = !access_log,
             root = self.path("root"),
         )
