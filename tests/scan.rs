@@ -9,8 +9,8 @@ use clap::Parser;
 use registry_integrity_probe::commands::Exit;
 use registry_integrity_probe::oci::Digest;
 use scan_tree::storage::{Cli, Storage, scan};
-use scan_tree::{LIST, Manifest, TreeBuilder, data, layer_link, revision_link};
-use serde_json::Value;
+use scan_tree::{LIST, Manifest, OCI_INDEX, TreeBuilder, data, descriptor, layer_link, revision_link};
+use serde_json::{Value, json};
 
 fn detail(finding: &Value) -> &str {
     finding["detail"].as_str().unwrap()
@@ -243,8 +243,149 @@ fn absence_is_normal_in_a_cache_of_another_registry() {
 }
 
 #[test]
+fn content_of_an_index_that_is_no_manifest_is_a_layer() {
+    let storage = Storage::healthy();
+    let (layer, config) = (b"a layer of the cache".to_vec(), b"its config".to_vec());
+    let entries = [
+        descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &layer),
+        descriptor("application/vnd.buildkit.cacheconfig.v0", &config),
+    ];
+    let document = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries});
+    let cache = Manifest {
+        bytes: document.to_string().into_bytes(),
+        blobs: vec![layer.clone(), config],
+        children: Vec::new(),
+        ..storage.index.clone()
+    };
+    storage.tree.push("team/cache", &cache, Some("main"));
+    let said = storage.scan(&["--content"]);
+    assert_eq!(said.status, Exit::Success, "{}", said.out);
+    assert!(!said.out.contains("remove the file"), "{}", said.out);
+
+    let layer = Digest::sha256(&layer);
+    storage.tree.remove(&layer_link("team/cache", &layer));
+    let finding = storage.finding(&[]);
+    assert_eq!((finding["class"].as_str(), &finding["digest"]), (Some("missing_layer"), &json!(layer.to_string())));
+    assert!(detail(&finding).contains("its bytes are still there"), "{finding}");
+}
+
+#[test]
+fn whole_bytes_that_are_no_manifest_are_not_to_be_removed() {
+    let storage = Storage::healthy();
+    let blob = storage.tree.layer("team/app", b"a layer, which nobody says it is");
+    let entry = json!({"digest": blob.to_string(), "size": 32});
+    let document = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]});
+    let index = Manifest { bytes: document.to_string().into_bytes(), children: Vec::new(), ..storage.index.clone() };
+    storage.tree.push("team/app", &index, Some("odd"));
+    let finding = storage.finding(&[]);
+    assert_eq!(finding["class"], "orphan_child");
+    assert!(detail(&finding).contains("are no manifest") && !detail(&finding).contains("remove"), "{finding}");
+}
+
+#[test]
+fn an_unusable_descriptor_is_one_finding_and_hides_no_other() {
+    let storage = Storage::healthy();
+    let image = Manifest::image("linux/amd64", "config", &["a layer"]);
+    let with = |member: &str, value: Value| {
+        let mut document: Value = serde_json::from_slice(&image.bytes).unwrap();
+        document["config"][member] = value;
+        Manifest { bytes: document.to_string().into_bytes(), ..image.clone() }
+    };
+    let without_digest = with("digest", json!(""));
+    storage.tree.push("team/odd", &without_digest, Some("1"));
+    let finding = storage.finding(&[]);
+    assert_eq!(finding["class"], "malformed");
+    assert_eq!(finding["digest"], without_digest.digest().to_string());
+    assert!(detail(&finding).contains("config has no usable digest"), "{finding}");
+
+    storage.tree.remove(&layer_link("team/odd", &Digest::sha256(b"a layer")));
+    let (_, report) = storage.json(&[]);
+    let findings = report["roots"][0]["findings"].as_array().unwrap();
+    let classes: Vec<_> = findings.iter().map(|finding| finding["class"].as_str().unwrap()).collect();
+    assert_eq!(classes, ["missing_layer", "malformed"], "{findings:#?}");
+
+    let storage = Storage::healthy();
+    storage.tree.push("team/odd", &with("size", json!(-1)), Some("1"));
+    let (status, report) = storage.json(&[]);
+    assert_eq!((status, &report["roots"][0]["findings"]), (Exit::Unverified, &json!([])), "{report:#}");
+    assert!(report["roots"][0]["unverified"][0]["detail"].as_str().unwrap().contains("negative size"), "{report:#}");
+}
+
+#[test]
+fn another_format_is_wrong_usage_and_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let hex = "0f".repeat(32);
+    for (folder, files, name) in [
+        ("layout", vec!["oci-layout", "index.json", "blobs/sha256/HEX"], "an OCI image layout"),
+        ("zot", vec!["cache.db", "team/app/oci-layout", "team/app/index.json", "team/app/blobs/sha256/HEX"], "zot"),
+        ("any", vec!["blobs/x"], "a directory `blobs`"),
+        ("saved", vec!["manifest.json", "oci-layout", "index.json", "blobs/sha256/HEX"], "docker save"),
+        ("containerd", vec!["io.containerd.content.v1.content/blobs/sha256/HEX"], "containerd"),
+        ("gitea", vec!["packages/0f/0f/HEX"], "Gitea"),
+    ] {
+        let root = place.path().join(folder);
+        for file in files {
+            let path = root.join(file.replace("HEX", &hex));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"{}").unwrap();
+        }
+        let said = scan(&[], &[&root]);
+        assert_eq!((said.status, said.out.as_str()), (Exit::Usage, ""), "{folder}: {}", said.err);
+        assert!(said.err.contains(name) && said.err.contains("docker/registry/v2"), "{folder}: {}", said.err);
+    }
+    let file = place.path().join("image.tar");
+    fs::write(&file, b"\x1f\x8b\x08").unwrap();
+    let said = scan(&[], &[&file]);
+    assert_eq!(said.status, Exit::Usage);
+    assert!(said.err.contains("an archive"), "{}", said.err);
+}
+
+#[test]
+fn a_registry_without_content_is_empty_and_not_intact() {
+    let place = tempfile::tempdir().unwrap();
+    let v2 = place.path().join("docker/registry/v2");
+    fs::create_dir_all(&v2).unwrap();
+    for root in [place.path(), &v2] {
+        let said = scan(&[], &[root]);
+        assert_eq!(said.status, Exit::Success, "{}{}", said.out, said.err);
+        assert!(said.out.contains("EMPTY  ") && !said.out.contains("INTACT"), "{}", said.out);
+    }
+}
+
+#[test]
+fn a_storage_without_tags_is_said_to_have_none() {
+    let storage = Storage::healthy();
+    let tags = "repositories/team/app/_manifests/tags";
+    storage.tree.remove(tags);
+    for makes_folder in [false, true] {
+        if makes_folder {
+            fs::create_dir_all(storage.tree.v2().join(tags)).unwrap();
+        }
+        let said = storage.scan(&[]);
+        assert_eq!(said.status, Exit::Success, "{}", said.out);
+        let text = words(&said.out);
+        assert!(text.contains("NO TAGS no repository has a tag. Harbor 2.15"), "{text}");
+        assert!(text.contains("--delete-untagged would delete everything"), "{text}");
+        assert!(!said.out.contains("INTACT"), "{}", said.out);
+        assert_eq!(storage.json(&[]).1["roots"][0]["has_no_tags"], true);
+        for engine in ["2", "3"] {
+            assert_eq!(storage.scan(&["--engine", engine]).status, Exit::Success);
+            let said = storage.scan(&["--engine", engine, "--delete-untagged"]);
+            assert_eq!(said.status, Exit::Failure, "{engine} {makes_folder}: {}", said.out);
+            assert!(!words(&said.out).contains("and break nothing"), "{}", said.out);
+        }
+    }
+    assert!(storage.json(&["--pull-through", "registry"]).1["roots"][0].get("has_no_tags").is_none());
+    assert!(Storage::healthy().json(&[]).1["roots"][0].get("has_no_tags").is_none());
+}
+
+#[test]
 fn a_folder_without_a_registry_is_wrong_usage() {
     let place = tempfile::tempdir().unwrap();
+    let said = scan(&[], &[place.path()]);
+    assert_eq!(said.status, Exit::Usage);
+    assert!(said.err.contains("an empty directory"), "{}", said.err);
+    fs::create_dir(place.path().join("folder")).unwrap();
     let said = scan(&[], &[place.path()]);
     assert_eq!(said.status, Exit::Usage);
     assert!(said.err.contains("no registry's storage here"), "{}", said.err);

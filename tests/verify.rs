@@ -110,6 +110,8 @@ async fn bad_usage_exits_2() {
         (&["verify", "https://r.example/app"], "is a URL"),
         (&["verify", "r.example/App"], "lower case"),
         (&["verify", "app", "--platform", "linux"], "is not a platform"),
+        (&["verify", "app", "--platform", "linux/adm64"], "\"adm64\" is not a known architecture"),
+        (&["verify", "app", "--platform", "foo/bar"], "\"foo\" is not a known operating system"),
         (&["verify", "app", "--retry-for", "5"], "unit is missing"),
         (&["verify", "app", "--evidence", "hope"], "possible values"),
         (&["verify", "app", "--username", "u"], "--password-stdin"),
@@ -161,6 +163,26 @@ async fn only_wanted_platforms_must_be_there_and_they_must() {
     assert_eq!((failure["platform"].as_str(), failure["reason"].as_str()), (Some("linux/s390x"), Some("missing")));
     assert_eq!((&failure["digest"], failure["kind"].as_str()), (&Value::Null, Some("child")));
     assert_eq!(report["registry"], registry.address().to_string());
+}
+
+#[tokio::test]
+async fn a_platform_has_several_names() {
+    let image = Image::index().named("app").platforms(["linux/arm64", "linux/arm/v7", "linux/amd64"]);
+    let registry = registry_with("app:1", &image).await;
+    for platform in ["linux/arm64/v8", "linux/aarch64", "linux/arm", "linux/armhf", "Linux/x86_64", "linux/amd64/v1"] {
+        let outcome = verify(&registry, "app:1", &["--platform", platform]).run().await;
+        assert_eq!(outcome.code, Some(0), "{platform}: {outcome:?}");
+        assert!(!outcome.stdout.contains("WARNING"), "{platform}: {outcome:?}");
+    }
+    for platform in ["linux/arm/v6", "linux/amd64/v3", "linux/386"] {
+        let outcome = verify(&registry, "app:1", &["--platform", platform]).run().await;
+        assert_eq!(outcome.code, Some(1), "{platform}: {outcome:?}");
+    }
+    registry.remove_manifest("app", &image.child("linux/arm64").unwrap().digest);
+    for (platform, code) in [("linux/arm64/v8", 1), ("linux/aarch64", 1), ("linux/arm", 0)] {
+        let outcome = verify(&registry, "app:1", &["--platform", platform]).run().await;
+        assert_eq!(outcome.code, Some(code), "{platform}: {outcome:?}");
+    }
 }
 
 #[tokio::test]

@@ -10,14 +10,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::Exit;
 use crate::output::Terminal;
 use crate::storage::collector::{Collector, Engine};
-use crate::storage::{LocateError, Location, Progress, RemovalOutcome, ScanOptions, ScanReport, locate, metrics, scan};
+use crate::storage::{
+    LocateError, Location, Progress, RemovalOutcome, RootReport, ScanOptions, ScanReport, locate, metrics, scan,
+};
 use crate::{output, textfile};
 
 /// Read a registry's storage tree offline: what is broken, and what the next garbage collection would break.
 ///
 /// Nothing is changed, unless --remove-orphan-layer-links is given. Exit status: 0 everything is intact, 1 something is
-/// broken (or, with --engine, the collection would break something or fail), 2 wrong usage, or a ROOT that holds no
-/// registry, 3 something could not be judged or delivered.
+/// broken (or, with --engine, the collection would break something or fail), 2 wrong usage, or a ROOT in another format
+/// than distribution's, 3 something could not be judged or delivered.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ScanArgs {
     /// The folder that holds docker/registry/v2, that folder itself, or a parent of several such.
@@ -162,10 +164,8 @@ fn write_textfile(report: &ScanReport, path: Option<&Path>) -> Result<(), ScanEr
 fn exit_code(report: &ScanReport, collection_counts: bool, delivered: bool) -> Exit {
     let roots = &report.roots;
     let is_broken = roots.iter().flat_map(|root| &root.findings).any(|finding| finding.class.is_failure());
-    let will_break = roots.iter().flat_map(|root| &root.garbage_collection).any(|prediction| {
-        // A collection that would fail frees nothing, and its operator should know before.
-        collection_counts && (prediction.aborts.is_some() || !prediction.damage.is_empty())
-    });
+    let does_harm = |root: &RootReport| root.garbage_collection.iter().any(|prediction| root.would_do_harm(prediction));
+    let will_break = collection_counts && roots.iter().any(does_harm);
     let mut removals = roots.iter().flat_map(|root| &root.removals).flatten();
     let is_undone = removals.any(|removal| removal.outcome == RemovalOutcome::Kept);
     let is_unjudged = roots.iter().any(|root| !root.unverified.is_empty());

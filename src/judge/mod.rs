@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 pub use believe::{Surroundings, believe};
 pub use suspicion::Suspicion;
 
-use crate::oci::{Digest, Manifest, ManifestError, Platform, config_platform, parse_manifest};
+use crate::oci::{Digest, Manifest, ManifestError, Platform, config_platform, parse_manifest, parse_manifest_of_type};
 use crate::registry::{Answer, Body, Method, Trouble};
 use crate::report::{Cause, Reason};
 
@@ -118,7 +118,7 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
         return verdict;
     }
     let actual = Digest::of(algorithm, bytes);
-    let parsed = parse_manifest(bytes);
+    let parsed = parse_manifest_of_type(bytes, answer.content_type.as_deref());
     if actual != *digest {
         if parsed == Err(ManifestError::SchemaOne) {
             return unjudged(Cause::Protocol, ManifestError::SchemaOne.to_string());

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::oci::{Algorithm, Descriptor, Digest, Manifest, Platform};
+use crate::oci::{Algorithm, Descriptor, Digest, Manifest, Platform, Unusable};
 
 /// Never reordered: what is kept refers to them by their position.
 const MEDIA_TYPES: &[&str] = &[
@@ -31,6 +31,15 @@ struct CompactManifest<'a> {
     config: Option<CompactDescriptor<'a>>,
     #[serde(borrow)]
     layers: Vec<CompactDescriptor<'a>>,
+    #[serde(borrow)]
+    unusable: Vec<CompactUnusable<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CompactUnusable<'a> {
+    what: &'a str,
+    #[serde(borrow)]
+    platform: Option<CompactPlatform<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,13 +48,20 @@ struct CompactDescriptor<'a> {
     media_type: Text<'a>,
     #[serde(borrow)]
     digest: CompactDigest<'a>,
-    size: Option<u64>,
+    size: CompactSize,
     #[serde(borrow)]
     platform: Option<CompactPlatform<'a>>,
     has_urls: bool,
     attestation: bool,
     #[serde(borrow)]
     attestation_subject: Option<CompactDigest<'a>>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum CompactSize {
+    None,
+    Known(u64),
+    Negative,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -77,6 +93,7 @@ pub fn encode(manifest: &Manifest) -> Option<Box<[u8]>> {
         manifests: manifest.manifests.iter().map(CompactDescriptor::of).collect(),
         config: manifest.config.as_ref().map(CompactDescriptor::of),
         layers: manifest.layers.iter().map(CompactDescriptor::of).collect(),
+        unusable: manifest.unusable.iter().map(CompactUnusable::of).collect(),
     };
     postcard::to_allocvec(&compact).ok().map(Vec::into_boxed_slice)
 }
@@ -93,6 +110,7 @@ pub fn decode(bytes: &[u8]) -> Option<Manifest> {
             None => None,
         },
         layers: all(&compact.layers)?,
+        unusable: compact.unusable.iter().map(CompactUnusable::open).collect(),
     })
 }
 
@@ -108,12 +126,12 @@ impl<'a> CompactDescriptor<'a> {
         Self {
             media_type: Text::of(descriptor.media_type.as_deref()),
             digest: CompactDigest::of(&descriptor.digest),
-            size: descriptor.size,
-            platform: descriptor.platform.as_ref().map(|platform| CompactPlatform {
-                os: &platform.os,
-                architecture: &platform.architecture,
-                variant: platform.variant.as_deref(),
-            }),
+            size: match (descriptor.size, descriptor.has_negative_size) {
+                (Some(size), _) => CompactSize::Known(size),
+                (None, true) => CompactSize::Negative,
+                (None, false) => CompactSize::None,
+            },
+            platform: descriptor.platform.as_ref().map(CompactPlatform::of),
             has_urls: descriptor.has_urls,
             attestation: descriptor.attestation,
             attestation_subject: descriptor.attestation_subject.as_ref().map(CompactDigest::of),
@@ -124,12 +142,9 @@ impl<'a> CompactDescriptor<'a> {
         Some(Descriptor {
             media_type: self.media_type.open(),
             digest: self.digest.open()?,
-            size: self.size,
-            platform: self.platform.as_ref().map(|platform| Platform {
-                os: platform.os.to_string(),
-                architecture: platform.architecture.to_string(),
-                variant: platform.variant.map(str::to_string),
-            }),
+            size: if let CompactSize::Known(size) = self.size { Some(size) } else { None },
+            has_negative_size: matches!(self.size, CompactSize::Negative),
+            platform: self.platform.as_ref().map(CompactPlatform::open),
             has_urls: self.has_urls,
             attestation: self.attestation,
             attestation_subject: match &self.attestation_subject {
@@ -137,6 +152,31 @@ impl<'a> CompactDescriptor<'a> {
                 None => None,
             },
         })
+    }
+}
+
+impl<'a> CompactUnusable<'a> {
+    fn of(unusable: &'a Unusable) -> Self {
+        Self { what: &unusable.what, platform: unusable.platform.as_ref().map(CompactPlatform::of) }
+    }
+
+    fn open(&self) -> Unusable {
+        Unusable { what: self.what.to_string(), platform: self.platform.as_ref().map(CompactPlatform::open) }
+    }
+}
+
+impl<'a> CompactPlatform<'a> {
+    fn of(platform: &'a Platform) -> Self {
+        let Platform { os, architecture, variant } = platform;
+        Self { os, architecture, variant: variant.as_deref() }
+    }
+
+    fn open(&self) -> Platform {
+        Platform {
+            os: self.os.to_string(),
+            architecture: self.architecture.to_string(),
+            variant: self.variant.map(str::to_string),
+        }
     }
 }
 
@@ -186,6 +226,7 @@ mod tests {
             media_type: media_type.map(str::to_string),
             digest,
             size: Some(31_337),
+            has_negative_size: false,
             platform: None,
             has_urls: false,
             attestation: false,
@@ -196,8 +237,11 @@ mod tests {
     #[test]
     fn reads_back_what_it_writes() {
         let plain = descriptor(Some(MEDIA_TYPES[3]), Digest::sha256(b"layer"));
+        let unusable =
+            Unusable { what: "layers[2] is not an object".to_string(), platform: Some("linux/arm".parse().unwrap()) };
         let odd = Descriptor {
             size: None,
+            has_negative_size: true,
             platform: Some("linux/arm/v7".parse().unwrap()),
             has_urls: true,
             attestation: true,
@@ -209,6 +253,7 @@ mod tests {
             manifests: vec![odd.clone(), plain.clone()],
             config: Some(descriptor(None, Digest::of(Algorithm::Sha384, b"config"))),
             layers: vec![plain.clone(), plain],
+            unusable: vec![unusable],
         };
         let bytes = encode(&manifest).unwrap();
         assert_eq!(decode(&bytes), Some(manifest.clone()));
@@ -222,7 +267,8 @@ mod tests {
     fn an_image_of_eight_layers_takes_few_bytes() {
         let layers = (0..8u8).map(|n| descriptor(Some(MEDIA_TYPES[3]), Digest::sha256(&[n]))).collect();
         let config = Some(descriptor(Some(MEDIA_TYPES[2]), Digest::sha256(b"config")));
-        let manifest = Manifest { media_type: Some(MEDIA_TYPES[1].to_string()), manifests: Vec::new(), config, layers };
+        let media_type = Some(MEDIA_TYPES[1].to_string());
+        let manifest = Manifest { media_type, config, layers, ..Manifest::default() };
         assert!(encode(&manifest).unwrap().len() < 410);
     }
 }

@@ -7,14 +7,45 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Descriptor;
-use super::descriptor::{LenientText, lenient_object};
+use super::descriptor::{Entries, Entry, Unusable, shortened};
+use super::loose::{Loose, lenient_object};
 
-/// All four manifest types in one header. distribution 2.x answers a type that is not named here with 404, and `*/*`
-/// does not count; a Docker list would be replaced by its linux/amd64 child if only schema 2 were named.
+/// Every type that is requested at the manifests' endpoint, in one header. distribution 2.x answers an OCI index that is not
+/// named here with 404, where `*/*` does not count; so do ACR and GCR for any type. A Docker list would be replaced by its
+/// linux/amd64 child if only schema 2 were named.
 pub const MANIFEST_ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, \
-     application/vnd.docker.distribution.manifest.v2+json";
+     application/vnd.docker.distribution.manifest.v2+json, \
+     application/vnd.oci.artifact.manifest.v1+json, \
+     application/vnd.cncf.oras.artifact.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.v1+prettyjws, \
+     application/vnd.docker.distribution.manifest.v1+json, \
+     */*";
+
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+/// Types that say nothing of the content.
+const GENERIC_TYPES: &[&str] =
+    &["", "application/json", "application/octet-stream", "binary/octet-stream", "text/json", "text/plain"];
+
+/// True for the media types that registries serve as manifests: those that [`MANIFEST_ACCEPT`] names, so that no descriptor
+/// leads to a request whose `Accept` leaves its type out. Clients fetch everything else as a blob.
+pub fn is_manifest_type(media_type: &str) -> bool {
+    let media_type = without_parameters(media_type);
+    MANIFEST_ACCEPT.split(", ").any(|known| known != "*/*" && known.eq_ignore_ascii_case(media_type))
+}
+
+/// True for a type that names a content other than a manifest.
+fn is_foreign_type(media_type: &str) -> bool {
+    let media_type = without_parameters(media_type);
+    !is_manifest_type(media_type) && !GENERIC_TYPES.iter().any(|generic| generic.eq_ignore_ascii_case(media_type))
+}
+
+fn without_parameters(media_type: &str) -> &str {
+    media_type.split(';').next().unwrap_or_default().trim()
+}
 
 /// What a manifest points to. An image has a config and layers, an index has manifests; an artifact is either. The
 /// members decide, since `mediaType` may be absent.
@@ -22,18 +53,26 @@ pub const MANIFEST_ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
 pub struct Manifest {
     /// `mediaType`, where it is said.
     pub media_type: Option<String>,
-    /// `manifests`: the children of an index.
+    /// The children of an index: those of its `manifests` that are manifests.
     pub manifests: Vec<Descriptor>,
     /// `config`.
     pub config: Option<Descriptor>,
-    /// `layers`, and `blobs` of the former OCI artifact manifest.
+    /// `layers`, `blobs` of the former OCI artifact manifest, and the entries of an index that are no manifests, such as
+    /// BuildKit's cache and containerd's checkpoints have.
     pub layers: Vec<Descriptor>,
+    /// Descriptors that lead nowhere.
+    pub unusable: Vec<Unusable>,
 }
 
 impl Manifest {
     /// How many objects it names.
     pub fn descriptors(&self) -> usize {
         self.manifests.len() + usize::from(self.config.is_some()) + self.layers.len()
+    }
+
+    /// True for an index, also for one that has no child.
+    pub fn is_index(&self) -> bool {
+        !self.manifests.is_empty() || matches!(self.media_type.as_deref(), Some(OCI_INDEX | DOCKER_LIST))
     }
 }
 
@@ -48,43 +87,85 @@ pub enum ManifestError {
     SchemaOne,
 }
 
-/// Reads a manifest's bytes.
+/// Reads a manifest's bytes, as far as nothing but the bytes is known.
 ///
 /// # Errors
 ///
 /// [`ManifestError`] if they are no JSON object that names a config, layers or manifests.
 pub fn parse_manifest(bytes: &[u8]) -> Result<Manifest, ManifestError> {
-    // Go replaces what is no UTF-8, and goes on.
-    let partial = serde_json::from_slice::<Partial>(bytes).or_else(|error| match String::from_utf8_lossy(bytes) {
-        Cow::Owned(text) => serde_json::from_str(&text),
-        Cow::Borrowed(_) => Err(error),
-    });
-    let partial = partial.map_err(|error| ManifestError::Malformed(shortened(&error)))?;
-    let Partial { media_type, manifests, config, layers, blobs, is_schema_one } = partial;
+    let Partial { media_type, manifests, config, layers, blobs, is_schema_one } =
+        read(bytes).map_err(|error| ManifestError::Malformed(shortened(&error)))?;
     if is_schema_one {
         return Err(ManifestError::SchemaOne);
     }
     if manifests.is_none() && config.is_none() && layers.is_none() && blobs.is_none() {
         return Err(ManifestError::Malformed("it names no config, layers or manifests".to_string()));
     }
-    let mut layers = layers.flatten().unwrap_or_default();
-    layers.extend(blobs.flatten().unwrap_or_default());
-    Ok(Manifest { media_type, manifests: manifests.flatten().unwrap_or_default(), config: config.flatten(), layers })
+    let mut unusable = Vec::new();
+    let mut usable = |member: &str, entries: Option<Option<Entries>>| {
+        let Entries { usable, unusable: more } = entries.flatten().unwrap_or_default();
+        let placed = |(index, it): (usize, Unusable)| Unusable { what: format!("{member}[{index}] {}", it.what), ..it };
+        unusable.extend(more.into_iter().map(placed));
+        usable
+    };
+    let (entries, mut layers, blobs) =
+        (usable("manifests", manifests), usable("layers", layers), usable("blobs", blobs));
+    let config = match config.flatten() {
+        Some(Entry(Err(it))) => {
+            unusable.push(Unusable { what: format!("config {}", it.what), ..it });
+            None
+        }
+        Some(Entry(Ok(config))) => Some(config),
+        None => None,
+    };
+    let (manifests, no_manifests) = entries.into_iter().partition(Descriptor::is_manifest);
+    layers.extend(blobs);
+    layers.extend(no_manifests);
+    Ok(Manifest { media_type, manifests, config, layers, unusable })
 }
 
-/// An error may quote a text of any length from the manifest.
-fn shortened(error: &serde_json::Error) -> String {
-    error.to_string().chars().take(200).collect()
+/// Reads the bytes that a registry serves at the manifests' endpoint under a `Content-Type`. Content of a type that is no
+/// manifest's names nothing, whatever it looks like.
+///
+/// # Errors
+///
+/// As for [`parse_manifest`].
+pub fn parse_manifest_of_type(bytes: &[u8], content_type: Option<&str>) -> Result<Manifest, ManifestError> {
+    let parsed = parse_manifest(bytes);
+    if parsed == Err(ManifestError::SchemaOne) {
+        return parsed;
+    }
+    let own_type = match &parsed {
+        Ok(manifest) => manifest.media_type.clone(),
+        Err(_) => serde_json::from_slice::<OwnType>(bytes).ok().and_then(|OwnType(own)| own),
+    };
+    let types = [own_type.as_deref(), content_type];
+    let is_manifest = types.iter().flatten().any(|it| is_manifest_type(it));
+    match types.into_iter().flatten().find(|it| is_foreign_type(it)).filter(|_| !is_manifest) {
+        Some(foreign) => {
+            let media_type = Some(without_parameters(foreign).chars().take(255).collect());
+            Ok(Manifest { media_type, ..Manifest::default() })
+        }
+        None => parsed,
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Partial, serde_json::Error> {
+    // Go replaces what is no UTF-8, and goes on.
+    serde_json::from_slice(bytes).or_else(|error| match String::from_utf8_lossy(bytes) {
+        Cow::Owned(text) => serde_json::from_str(&text),
+        Cow::Borrowed(_) => Err(error),
+    })
 }
 
 /// The outer `Option` tells an absent member from a `null`.
 #[derive(Default)]
 struct Partial {
     media_type: Option<String>,
-    manifests: Option<Option<Vec<Descriptor>>>,
-    config: Option<Option<Descriptor>>,
-    layers: Option<Option<Vec<Descriptor>>>,
-    blobs: Option<Option<Vec<Descriptor>>>,
+    manifests: Option<Option<Entries>>,
+    config: Option<Option<Entry>>,
+    layers: Option<Option<Entries>>,
+    blobs: Option<Option<Entries>>,
     is_schema_one: bool,
 }
 
@@ -95,7 +176,7 @@ lenient_object!(
     Partial,
     |map, partial, key| {
         match key {
-            "mediaType" => partial.media_type = map.next_value::<LenientText>()?.0.filter(|text| !text.is_empty()),
+            "mediaType" => partial.media_type = map.next_value::<Loose<'de>>()?.into_filled_text(),
             "manifests" => partial.manifests = Some(map.next_value()?),
             "config" => partial.config = Some(map.next_value()?),
             "layers" => partial.layers = Some(map.next_value()?),
@@ -107,7 +188,25 @@ lenient_object!(
             _ => drop(map.next_value::<IgnoredAny>()?),
         }
     },
-    Ok::<Partial, String>
+    std::convert::identity
+);
+
+/// The type that JSON of any kind says of itself.
+#[derive(Default)]
+struct OwnType(Option<String>);
+
+lenient_object!(
+    OwnType,
+    "a JSON object",
+    &["mediaType"],
+    OwnType,
+    |map, own, key| {
+        match key {
+            "mediaType" => own.0 = map.next_value::<Loose<'de>>()?.into_filled_text(),
+            _ => drop(map.next_value::<IgnoredAny>()?),
+        }
+    },
+    std::convert::identity
 );
 
 #[cfg(test)]
@@ -158,14 +257,96 @@ mod tests {
             "{",
             "\u{feff}{\"layers\":[]}",
             r#"{"layers":{}}"#,
-            r#"{"layers":[{}]}"#,
-            r#"{"layers":[["a/b","a:b",1]]}"#,
-            r#"{"config":["a/b","a:b",1]}"#,
             r#"[null,[],null,[]]"#,
             r#"{"errors":[]}"#,
         ] {
             assert!(matches!(parse(json), Err(ManifestError::Malformed(_))), "{json}");
         }
         assert_eq!(parse(r#"{"schemaVersion":1,"fsLayers":[]}"#), Err(ManifestError::SchemaOne));
+    }
+
+    #[test]
+    fn an_unusable_descriptor_hides_no_other() {
+        let d = Digest::sha256(b"x");
+        for (descriptor, what) in [
+            ("{}", "has no digest"),
+            (r#"{"digest":""}"#, "has no usable digest: \"\" is not a digest"),
+            (r#"{"digest":null}"#, "has no digest"),
+            (r#"{"digest":"sha256:x"}"#, "has no usable digest: \"sha256:x\" is not a digest"),
+            (r#"{"digest":"a:b","size":"1"}"#, "has a value of the wrong type in its member \"size\""),
+            (r#"{"digest":"a:b","size":1.5}"#, "has a value of the wrong type in its member \"size\""),
+            (r#"{"digest":"a:b","urls":{}}"#, "has a value of the wrong type in its member \"urls\""),
+            (r#"["a/b","a:b",1]"#, "is not an object"),
+            ("null", "is not an object"),
+        ] {
+            let list = format!(r#"[{{"digest":"{d}"}},{descriptor},{{"digest":"{d}"}}]"#);
+            let image = parse(&format!(r#"{{"config":{{"digest":"{d}"}},"layers":{list}}}"#)).unwrap();
+            assert_eq!((image.config.is_some(), image.layers.len(), image.unusable.len()), (true, 2, 1));
+            assert!(image.unusable[0].what.starts_with(&format!("layers[1] {what}")), "{:?}", image.unusable);
+            if descriptor != "null" {
+                let image = parse(&format!(r#"{{"config":{descriptor},"layers":[{{"digest":"{d}"}}]}}"#)).unwrap();
+                assert_eq!((image.config, image.layers.len()), (None, 1));
+                assert!(image.unusable[0].what.starts_with(&format!("config {what}")), "{:?}", image.unusable);
+            }
+        }
+        let many = vec!["{}"; 17].join(",");
+        assert!(parse(&format!(r#"{{"layers":[{many}]}}"#)).is_err(), "this is rubbish");
+    }
+
+    #[test]
+    fn entries_of_an_index_that_are_no_manifests_are_layers() {
+        let d = Digest::sha256(b"x");
+        let entry = |media_type: &str| format!(r#"{{"digest":"{d}","mediaType":{media_type}}}"#);
+        for (media_type, is_manifest) in [
+            ("null", true),
+            (r#""""#, true),
+            (r#""application/vnd.oci.image.manifest.v1+json""#, true),
+            (r#""application/vnd.oci.image.index.v1+json; charset=utf-8""#, true),
+            (r#""application/vnd.docker.distribution.manifest.v2+json""#, true),
+            (r#""application/vnd.docker.distribution.manifest.v1+prettyjws""#, true),
+            (r#""application/vnd.oci.artifact.manifest.v1+json""#, true),
+            (r#""application/vnd.buildkit.cacheconfig.v0""#, false),
+            (r#""application/vnd.oci.image.layer.v1.tar+gzip""#, false),
+            (r#""application/vnd.oci.image.config.v1+json""#, false),
+            (r#""application/vnd.containerd.container.criu.checkpoint.criu.tar""#, false),
+            (r#""*/*""#, false),
+        ] {
+            let index = parse(&format!(r#"{{"manifests":[{}]}}"#, entry(media_type))).unwrap();
+            let found = (index.manifests.len(), index.layers.len());
+            assert_eq!(found, if is_manifest { (1, 0) } else { (0, 1) }, "{media_type}");
+        }
+        let cache = format!(r#"{{"mediaType":"{OCI_INDEX}","manifests":[{}]}}"#, entry(r#""a/b""#));
+        assert!(parse(&cache).unwrap().is_index());
+    }
+
+    #[test]
+    fn content_of_another_type_names_nothing() {
+        let d = Digest::sha256(b"x");
+        let image = "application/vnd.oci.image.manifest.v1+json";
+        let typed = |own: &str| format!(r#"{{"mediaType":"{own}","layers":[{{"digest":"{d}"}}]}}"#);
+        let typeless = format!(r#"{{"layers":[{{"digest":"{d}"}}]}}"#);
+        let layers = |json: &str, content_type: Option<&str>| {
+            parse_manifest_of_type(json.as_bytes(), content_type).map(|manifest| manifest.layers.len())
+        };
+        for (own, content_type, count) in [
+            (image, None, 1),
+            (image, Some("application/vnd.example.thing+json"), 1),
+            ("application/vnd.example.thing+json", None, 0),
+            ("application/vnd.example.thing+json", Some("application/json"), 0),
+            ("application/vnd.example.thing+json", Some(image), 1),
+        ] {
+            assert_eq!(layers(&typed(own), content_type), Ok(count), "{own} {content_type:?}");
+        }
+        assert_eq!(layers(&typeless, Some("application/vnd.example.thing+json")), Ok(0));
+        for generic in [None, Some("application/json; charset=utf-8"), Some("application/octet-stream"), Some(image)] {
+            assert_eq!(layers(&typeless, generic), Ok(1), "{generic:?}");
+            assert!(layers("no JSON", generic).is_err(), "{generic:?}");
+        }
+        let foreign = parse_manifest_of_type(b"no JSON", Some("application/vnd.example.thing; v=1")).unwrap();
+        assert_eq!(foreign.media_type.as_deref(), Some("application/vnd.example.thing"));
+        let no_list = br#"{"mediaType":"application/vnd.example.thing","layers":{}}"#;
+        assert_eq!(parse_manifest_of_type(no_list, None).unwrap().descriptors(), 0);
+        let schema_one = br#"{"schemaVersion":1,"fsLayers":[]}"#;
+        assert_eq!(parse_manifest_of_type(schema_one, Some("application/x")), Err(ManifestError::SchemaOne));
     }
 }

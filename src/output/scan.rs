@@ -16,6 +16,9 @@ use crate::storage::{Class, Finding, Prediction, RemovalOutcome, RootReport, Sca
 const MOST_DAMAGE: usize = 10;
 /// Images of a finding that are named.
 const MOST_IMAGES: usize = 10;
+/// Said of a storage without tags.
+const NO_TAGS: &str = "no repository has a tag. Harbor 2.15 and later keep tags in their database only, so that the storage does \
+                       not show which manifests are in use: a garbage collection with --delete-untagged would delete everything";
 
 /// Writes the report.
 ///
@@ -42,11 +45,15 @@ fn write_root(root: &RootReport, terminal: Terminal, out: &mut dyn io::Write) ->
     }
     write_orphan_links(&orphan_links, terminal, out)?;
     write_removals(root, terminal, out)?;
+    if root.has_no_tags {
+        writeln!(out)?;
+        terminal.write(out, 2, (style(Verdict::Unverified), "NO TAGS"), NO_TAGS)?;
+    }
     for prediction in &root.garbage_collection {
         writeln!(out)?;
         // One that was asked for is told whole.
         let most_damage = if asked(root).is_some() { usize::MAX } else { MOST_DAMAGE };
-        write_prediction(prediction, most_damage, terminal, out)?;
+        write_prediction(prediction, root.would_delete_all(prediction), most_damage, terminal, out)?;
     }
     if !root.unverified.is_empty() {
         writeln!(out)?;
@@ -79,6 +86,11 @@ fn verdict(root: &RootReport) -> (Verdict, &'static str, String) {
         (0, Some(Prediction { aborts: Some(_), .. })) => {
             (Verdict::Broken, "WOULD FAIL", "nothing is broken, but the collection would fail".to_string())
         }
+        (0, Some(prediction)) if root.would_delete_all(prediction) => (
+            Verdict::Broken,
+            "WOULD BREAK",
+            "nothing is broken yet, the collection would delete everything".to_string(),
+        ),
         (0, Some(Prediction { damage, .. })) if !damage.is_empty() => {
             let objects = counted(damage.len() as u64, "object", "objects");
             (Verdict::Broken, "WOULD BREAK", format!("nothing is broken yet, the collection would break {objects}"))
@@ -88,6 +100,8 @@ fn verdict(root: &RootReport) -> (Verdict, &'static str, String) {
             "UNVERIFIED",
             format!("nothing is known broken, {} not judged", root.unverified.len()),
         ),
+        (0, _) if root.revisions == 0 => (Verdict::Unverified, "EMPTY", "there is no image to check".to_string()),
+        (0, _) if root.has_no_tags => (Verdict::Unverified, "NO TAGS", "nothing is known broken".to_string()),
         (0, _) => (Verdict::Intact, "INTACT", "everything is intact".to_string()),
     }
 }
@@ -158,6 +172,7 @@ fn write_removals(root: &RootReport, terminal: Terminal, out: &mut dyn io::Write
 
 fn write_prediction(
     prediction: &Prediction,
+    deletes_all: bool,
     most_damage: usize,
     terminal: Terminal,
     out: &mut dyn io::Write,
@@ -168,6 +183,7 @@ fn write_prediction(
     let freed = format!("{blobs}, {}", HumanBytes(prediction.frees_bytes));
     let would = match &prediction.aborts {
         Some(why) => format!("would fail: {why}"),
+        None if deletes_all => format!("would delete every manifest and free {freed}"),
         None if prediction.damage.is_empty() => format!("would free {freed}, and break nothing"),
         None => {
             let objects = counted(prediction.damage.len() as u64, "object", "objects");

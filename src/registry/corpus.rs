@@ -17,7 +17,7 @@ use super::error_body::error_code;
 use super::headers::{ContentRange, next_link, retry_after};
 use super::page::Page;
 use super::{List, Trouble};
-use crate::oci::{Digest, Image, ManifestError, Platform, Repository, Tag, parse_manifest};
+use crate::oci::{Digest, Image, ManifestError, Platform, Repository, Tag, Unusable, parse_manifest};
 
 /// No outcome is told in more characters than this, however long its input.
 const LONGEST_OUTCOME: usize = 700;
@@ -66,15 +66,17 @@ fn manifest(bytes: &[u8]) -> String {
             let all = manifest.manifests.iter().chain(&manifest.config).chain(&manifest.layers);
             let hashable = all.clone().filter(|descriptor| known(&descriptor.digest)).count();
             assert!(all.clone().all(|it| it.media_type.as_ref().is_none_or(|text| text.chars().count() <= 255)));
+            let unusable = Unusable::summary(manifest.unusable.iter()).map(|what| format!("; unusable: {what}"));
             format!(
                 "{} children ({platforms} with a platform), {} config, {} layers ({sizes} with a size), {hashable} hashable, \
-                 {} attestations, {} elsewhere, {}",
+                 {} attestations, {} elsewhere, {}{}",
                 manifest.manifests.len(),
                 manifest.config.iter().count(),
                 manifest.layers.len(),
                 all.clone().filter(|descriptor| descriptor.attestation).count(),
                 all.filter(|descriptor| descriptor.has_urls).count(),
                 if manifest.media_type.is_some() { "typed" } else { "untyped" },
+                unusable.unwrap_or_default(),
             )
         }
         Err(error @ (ManifestError::Malformed(_) | ManifestError::SchemaOne)) => error.to_string(),

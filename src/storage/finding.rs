@@ -125,6 +125,10 @@ pub struct RootReport {
     pub layer_links: u64,
     /// Blobs.
     pub blobs: u64,
+    /// True if there are manifests and no repository has a tag, as in the storage of Harbor 2.15 and later: a collection with
+    /// `--delete-untagged` then deletes everything.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_no_tags: bool,
     /// What is broken, by repository, class and digest.
     pub findings: Vec<Finding>,
     /// What a collection would do.
@@ -137,6 +141,17 @@ pub struct RootReport {
 }
 
 impl RootReport {
+    /// True if a collection would fail or take something away. One that fails frees nothing, and its operator should know
+    /// before; where no tag is known, everything is in use as far as the storage shows.
+    pub fn would_do_harm(&self, prediction: &Prediction) -> bool {
+        prediction.aborts.is_some() || !prediction.damage.is_empty() || self.would_delete_all(prediction)
+    }
+
+    /// True if a collection takes every manifest for untagged.
+    pub fn would_delete_all(&self, prediction: &Prediction) -> bool {
+        self.has_no_tags && prediction.collector.delete_untagged && prediction.aborts.is_none()
+    }
+
     /// The images that something broken belongs to, as `repository:tag`.
     pub fn broken_images(&self) -> BTreeSet<String> {
         let failures = self.findings.iter().filter(|finding| finding.class.is_failure());
@@ -157,6 +172,7 @@ impl RootReport {
             revisions: 0,
             layer_links: 0,
             blobs: 0,
+            has_no_tags: false,
             findings: Vec::new(),
             garbage_collection: Vec::new(),
             unverified: vec![note],

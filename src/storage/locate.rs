@@ -4,10 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::format::{self, Format};
 use super::layout;
 
 /// Folders below a given one that are looked into: `/var/lib/docker/volumes` holds `NAME/_data/docker/registry/v2`.
 const DEPTH: usize = 3;
+/// Where a registry keeps everything, below its `rootdirectory`.
+const V2: &str = "docker/registry/v2";
 
 /// A registry's storage.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,48 +46,111 @@ pub enum LocateError {
         .0.display()
     )]
     NoRegistry(PathBuf),
+    /// Something else lies there.
+    #[error(
+        "{}: this is {format}, which scan cannot read; it reads the storage of distribution (registry 2 and 3): name the \
+         folder that holds docker/registry/v2",
+        .path.display()
+    )]
+    Foreign {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        format: Format,
+    },
 }
 
 /// Finds the registries in a folder: in `docker/registry/v2`, or the folder is that one, or it holds folders with such.
-/// In the order of their paths.
+/// In the order of their paths. What else is recognised there is logged.
 ///
 /// # Errors
 ///
 /// [`LocateError`] if there is none.
 pub fn locate(path: &Path) -> Result<Vec<Location>, LocateError> {
-    fs::read_dir(path).map_err(|source| LocateError::Unreadable { path: path.to_owned(), source })?;
-    let (mut found, mut unreadable) = (Vec::new(), None);
-    search(path, DEPTH, &mut found, &mut unreadable);
-    found.sort();
-    match (found.is_empty(), unreadable) {
-        (false, _) => Ok(found),
-        (true, Some(error)) => Err(error),
-        (true, None) => Err(LocateError::NoRegistry(path.to_owned())),
+    if path.is_file() {
+        return Err(LocateError::Foreign { path: path.to_owned(), format: format::of_file(path) });
     }
+    let mut entries = fs::read_dir(path).map_err(|source| LocateError::Unreadable { path: path.to_owned(), source })?;
+    let mut search = Search::default();
+    search.folder(path, DEPTH);
+    let Search { mut found, foreign, unreadable } = search;
+    if found.is_empty() {
+        let is_empty = entries.next().is_none();
+        let format = if is_empty { Some((path.to_owned(), Format::Empty)) } else { foreign_format(path, foreign) };
+        return Err(match (format, unreadable) {
+            (Some((path, format)), _) => LocateError::Foreign { path, format },
+            (None, Some(error)) => error,
+            (None, None) => LocateError::NoRegistry(path.to_owned()),
+        });
+    }
+    for (path, format) in foreign.iter().filter(|(_, format)| format.is_final()) {
+        tracing::warn!(folder = %path.display(), %format, "not scanned: this program cannot read it");
+    }
+    found.sort();
+    Ok(found)
 }
 
-fn search(folder: &Path, depth: usize, found: &mut Vec<Location>, unreadable: &mut Option<LocateError>) {
-    let v2 = folder.join("docker/registry/v2");
-    if v2.is_dir() {
-        found.push(Location { root: folder.to_owned(), v2 });
-    } else if folder.join(layout::REPOSITORIES).is_dir() || folder.join(layout::BLOBS).is_dir() {
-        let known = folder.ancestors().nth(3).filter(|root| root.join("docker/registry/v2") == folder);
-        let root = known.filter(|root| !root.as_os_str().is_empty()).unwrap_or(folder);
-        found.push(Location { root: root.to_owned(), v2: folder.to_owned() });
-    } else if depth > 0 {
+/// What a folder without a registry holds: several OCI image layouts are one registry of zot.
+fn foreign_format(root: &Path, foreign: Vec<(PathBuf, Format)>) -> Option<(PathBuf, Format)> {
+    let is_below = |(path, format): &(PathBuf, Format)| path != root && *format == Format::OciLayout;
+    if !foreign.is_empty() && foreign.iter().all(is_below) {
+        return Some((root.to_owned(), Format::Zot));
+    }
+    foreign.into_iter().next()
+}
+
+#[derive(Default)]
+struct Search {
+    found: Vec<Location>,
+    /// Folders of another format.
+    foreign: Vec<(PathBuf, Format)>,
+    /// The first folder that could not be listed.
+    unreadable: Option<LocateError>,
+}
+
+impl Search {
+    fn folder(&mut self, folder: &Path, depth: usize) {
+        let v2 = folder.join(V2);
+        if v2.is_dir() {
+            return self.found.push(Location { root: folder.to_owned(), v2 });
+        }
+        if is_v2(folder) {
+            let known = folder.ancestors().nth(3).filter(|root| root.join(V2) == folder);
+            let root = known.filter(|root| !root.as_os_str().is_empty()).unwrap_or(folder);
+            return self.found.push(Location { root: root.to_owned(), v2: folder.to_owned() });
+        }
+        if let Some(format) = format::of_folder(folder) {
+            self.foreign.push((folder.to_owned(), format));
+            if format.is_final() {
+                return;
+            }
+        }
+        if depth > 0 {
+            self.below(folder, depth - 1);
+        }
+    }
+
+    fn below(&mut self, folder: &Path, depth: usize) {
         match fs::read_dir(folder) {
             Ok(entries) => {
                 for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
-                    search(&path, depth - 1, found, unreadable);
+                    self.folder(&path, depth);
                 }
             }
             // An error only if nothing is found: every disk has a `lost+found`.
             Err(source) => {
                 tracing::warn!(folder = %folder.display(), error = %source, "cannot look for registries in a folder");
-                unreadable.get_or_insert(LocateError::Unreadable { path: folder.to_owned(), source });
+                self.unreadable.get_or_insert(LocateError::Unreadable { path: folder.to_owned(), source });
             }
         }
     }
+}
+
+/// True for the folder `v2` of a registry, which may be empty, and for a copy of one, which tells by what lies in it.
+fn is_v2(folder: &Path) -> bool {
+    let has_parts = folder.join(layout::REPOSITORIES).is_dir() || folder.join(layout::BLOBS).is_dir();
+    let is_in_place = || fs::canonicalize(folder).is_ok_and(|path| path.ends_with(V2));
+    is_in_place() || (has_parts && format::is_distribution(folder))
 }
 
 #[cfg(test)]
@@ -114,7 +180,85 @@ mod tests {
     #[test]
     fn says_when_there_is_none() {
         let place = tempfile::tempdir().unwrap();
+        assert!(matches!(locate(place.path()), Err(LocateError::Foreign { format: Format::Empty, .. })));
+        fs::create_dir_all(place.path().join("some/folder")).unwrap();
         assert!(matches!(locate(place.path()), Err(LocateError::NoRegistry(_))));
         assert!(matches!(locate(&place.path().join("absent")), Err(LocateError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_copy_of_the_v2_folder_tells_by_its_content() {
+        let place = tempfile::tempdir().unwrap();
+        let copy = place.path().join("backup");
+        fs::create_dir_all(copy.join("repositories/team/app")).unwrap();
+        assert!(locate(&copy).is_err(), "anything may have a folder of this name");
+        fs::create_dir_all(copy.join("repositories/team/app/_manifests")).unwrap();
+        assert_eq!(roots(&copy), std::slice::from_ref(&copy));
+        let blobs = place.path().join("blobs only");
+        fs::create_dir_all(blobs.join("blobs/sha256/0f")).unwrap();
+        assert_eq!(roots(&blobs), std::slice::from_ref(&blobs));
+        let fresh = place.path().join("fresh/docker/registry/v2");
+        fs::create_dir_all(&fresh).unwrap();
+        assert_eq!(roots(&fresh), [place.path().join("fresh")]);
+    }
+
+    #[test]
+    fn other_formats_are_recognised() {
+        let hex = "0f".repeat(32);
+        for (files, format) in [
+            (&["oci-layout", "index.json", "blobs/sha256/HEX"][..], Format::OciLayout),
+            (&["index.json", "blobs/sha256/HEX"], Format::OciLayout),
+            (&["app/oci-layout", "team/web/oci-layout", "team/web/blobs/sha256/HEX"], Format::Zot),
+            (&["cache.db", "a/b/c/d/e/f/oci-layout"], Format::Zot),
+            (&["manifest.json", "oci-layout", "blobs/sha256/HEX"], Format::DockerSave),
+            (&["manifest.json", "repositories", "HEX/layer.tar"], Format::DockerSave),
+            (&["io.containerd.content.v1.content/blobs/sha256/HEX"], Format::Containerd),
+            (&["blobs/sha256/HEX", "ingest/x"], Format::Containerd),
+            (&["image/x", "containers/x", "volumes/x"], Format::DockerEngine),
+            (&["overlay-images/images.json"], Format::ContainersStorage),
+            (&["packages/0f/0f/HEX"], Format::Gitea),
+            (&["0f/0f/HEX"], Format::Gitea),
+            (&["blobs/default/metadata.properties", "blobs/default/content/x"], Format::Nexus),
+            (&["datastorage/registry/sha256/0f/HEX"], Format::Quay),
+            (&["images/x/json", "repositories/library/app/tag_latest"], Format::RegistryOne),
+            (&["blobs/sha256/HEX"], Format::Blobs),
+            (&["blobs/x"], Format::Blobs),
+        ] {
+            let place = tempfile::tempdir().unwrap();
+            for file in files {
+                let path = place.path().join(file.replace("HEX", &hex));
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "x").unwrap();
+            }
+            let found = locate(place.path());
+            assert!(
+                matches!(&found, Err(LocateError::Foreign { format: it, .. }) if *it == format),
+                "{files:?}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn docker_s_volumes_may_hold_a_registry() {
+        let place = tempfile::tempdir().unwrap();
+        for folder in ["image", "containers", "volumes/registry/_data/docker/registry/v2"] {
+            fs::create_dir_all(place.path().join(folder)).unwrap();
+        }
+        assert_eq!(roots(place.path()), [place.path().join("volumes/registry/_data")]);
+    }
+
+    #[test]
+    fn a_file_is_no_registry() {
+        let place = tempfile::tempdir().unwrap();
+        let mut tar = vec![0; 512];
+        tar[257..262].copy_from_slice(b"ustar");
+        for (content, format) in
+            [(&b"x"[..], Format::File), (&tar, Format::Archive), (b"\x1f\x8b\x08", Format::Archive)]
+        {
+            let path = place.path().join("image.tar");
+            fs::write(&path, content).unwrap();
+            let found = locate(&path);
+            assert!(matches!(&found, Err(LocateError::Foreign { format: it, .. }) if *it == format), "{found:?}");
+        }
     }
 }

@@ -57,6 +57,7 @@ pub fn scan(location: &Location, pull_through: bool, options: &ScanOptions, prog
         revisions: count_links(&tree, |repository| &repository.revisions),
         layer_links: count_links(&tree, |repository| &repository.layers),
         blobs: tree.blob_count() as u64,
+        has_no_tags: !pull_through && has_no_tags(&tree),
         findings,
         garbage_collection,
         unverified,
@@ -126,6 +127,16 @@ fn predict(tree: &Tree, collector: Collector, pull_through: bool) -> Prediction 
         damage: if pull_through { Vec::new() } else { damage(tree, collector, &collection) },
         aborts: collection.aborts,
     }
+}
+
+/// True if there are manifests and, as far as can be told, no repository has a tag.
+fn has_no_tags(tree: &Tree) -> bool {
+    let is_tagless = |repository: &super::tree::Repository| {
+        repository.tags.as_ref().is_none_or(|tags| tags.entries.is_empty() && tags.unlisted.is_none())
+    };
+    tree.unlisted.is_empty()
+        && tree.repositories.iter().all(is_tagless)
+        && count_links(tree, |repository| &repository.revisions) > 0
 }
 
 fn count_links(tree: &Tree, links: impl Fn(&super::tree::Repository) -> &super::tree::Links) -> u64 {

@@ -219,6 +219,7 @@ fn add_absent_platforms(report: &mut Report, image: &Image, tree: &Tree) {
     let was_unverified = report.unverified.iter().any(|entry| entry.images.contains(image));
     let index: Option<&Digest> = tree.rows.first().and_then(|row| row.digest.as_ref());
     let has: Vec<String> = tree.platforms.iter().map(ToString::to_string).collect();
+    let has = if has.is_empty() { "names no platform".to_string() } else { format!("has {}", has.join(", ")) };
     let now = SystemTime::now();
     report.failures.extend(tree.absent_platforms.iter().map(|platform| Failure {
         repository: image.repository.clone(),
@@ -230,7 +231,7 @@ fn add_absent_platforms(report: &mut Report, image: &Image, tree: &Tree) {
         attestation: false,
         images: vec![image.clone()],
         path: [image.to_string()].into_iter().chain(index.map(ToString::to_string)).collect(),
-        detail: format!("the index names no manifest for it; it has {}", has.join(", ")),
+        detail: format!("the index names no manifest for it; it {has}"),
         first_seen: now,
         last_seen: now,
     }));

@@ -121,9 +121,9 @@ impl Builder<'_> {
 
     fn root(&mut self, digest: &Digest, wanted: &[Platform]) {
         let manifest = self.manifest_of(digest);
-        let is_index = manifest.as_ref().is_some_and(|manifest| !manifest.manifests.is_empty());
+        let is_index = manifest.as_ref().is_some_and(Manifest::is_index);
         self.manifest(&[], if is_index { "index" } else { "manifest" }, digest, None);
-        let is_named = |wanted: &&Platform| self.tree.platforms.iter().any(|platform| wanted.covers(platform));
+        let is_named = |wanted: &&Platform| self.tree.platforms.iter().any(|platform| wanted.matches(platform));
         let (_, absent): (Vec<&Platform>, Vec<&Platform>) = wanted.iter().partition(is_named);
         if self.findings.is_none() || absent.is_empty() {
             return;
@@ -187,11 +187,7 @@ impl Builder<'_> {
             None => self.tree.platforms.push(*actual),
             Some((child, _)) if child.attestation => {}
             Some((child, declared)) => {
-                let variants = declared.variant.as_ref().zip(actual.variant.as_ref());
-                let differs = declared.os != actual.os
-                    || declared.architecture != actual.architecture
-                    || variants.is_some_and(|(declared, actual)| declared != actual);
-                if differs {
+                if !declared.agrees_with(&actual) {
                     let digest = &child.digest;
                     self.tree
                         .warnings

@@ -1,6 +1,6 @@
 //! What a walk brings home: its graph, read from the objects back to the images.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
 
 use super::graph::{Finding, Graph, NodeId, NodeState, Reach, Root, RootId};
@@ -241,12 +241,15 @@ impl Reading<'_> {
         let node = &self.graph.nodes[id];
         match &node.state {
             NodeState::Permitted | NodeState::Waiting => {}
-            NodeState::Sound(None) => {}
-            NodeState::Sound(Some(length)) => {
+            NodeState::Sound(length) => {
+                let mut stated = node.parents.iter().filter_map(|&(_, size)| size);
                 // Two descriptors of one object cannot both be right.
-                if let Some(size) = node.parents.iter().filter_map(|&(_, size)| size).find(|size| size != length) {
-                    let detail = format!("the registry has {length} bytes, a descriptor says {size}");
-                    self.suspect(id, Suspicion::Size, &detail, 1, Some(*length));
+                match length.and_then(|length| Some((length, stated.find(|&size| size != length)?))) {
+                    Some((length, size)) => {
+                        let detail = format!("the registry has {length} bytes, a descriptor says {size}");
+                        self.suspect(id, Suspicion::Size, &detail, 1, Some(length));
+                    }
+                    None => self.misstated(id),
                 }
             }
             NodeState::Found(Finding::Suspect { suspicion, detail, answers, .. }) => {
@@ -266,6 +269,25 @@ impl Reading<'_> {
                 }
             }
         }
+    }
+
+    /// Some clients pull an object whose descriptor states a negative length, others do not.
+    fn misstated(&mut self, id: NodeId) {
+        let node = &self.graph.nodes[id];
+        let roots: BTreeSet<RootId> =
+            node.misstated_by.iter().flat_map(|&parent| self.reach.of(parent, None).0).collect();
+        if roots.is_empty() {
+            return;
+        }
+        let unverified = Unverified {
+            repository: Some(self.repository.to_string()),
+            reference: node.digest.to_string(),
+            kind: Some(node.kind),
+            cause: Cause::Protocol,
+            images: roots.into_iter().map(|root| self.image(root)).collect(),
+            detail: "its descriptor states a negative size, which some clients refuse".to_string(),
+        };
+        self.unverified.push(unverified);
     }
 
     fn suspect(&mut self, id: NodeId, suspicion: Suspicion, detail: &str, answers: u32, wrong_length: Option<u64>) {

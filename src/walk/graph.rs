@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::judge::Suspicion;
-use crate::oci::{Descriptor, Digest, Manifest, Platform, Reference};
+use crate::oci::{Descriptor, Digest, Manifest, Platform, Reference, Unusable};
 use crate::report::{Cause, Kind};
 
 /// An object of the graph, by its position.
@@ -59,6 +59,8 @@ pub struct Node {
     depth: u8,
     /// The manifests that name it, with the length by each one's descriptor.
     pub parents: Vec<(NodeId, Option<u64>)>,
+    /// Those of them whose descriptor states a negative length.
+    pub misstated_by: Vec<NodeId>,
     /// What is known of it.
     pub state: NodeState,
 }
@@ -140,7 +142,18 @@ impl Graph {
     pub fn expand(&mut self, parent: NodeId, manifest: &Manifest, platforms: &[Platform], deepest: u8) -> Vec<NodeId> {
         let children = wanted_children(manifest, platforms).map(|child| (Kind::Child, child));
         let config = manifest.config.iter().map(|config| (Kind::Config, config));
-        let layers = manifest.layers.iter().map(|layer| (Kind::Layer, layer));
+        let layers = manifest.layers.iter().filter(|layer| is_wanted(layer.platform.as_ref(), platforms));
+        let layers = layers.map(|layer| (Kind::Layer, layer));
+        let unusable = manifest.unusable.iter().filter(|it| is_wanted(it.platform.as_ref(), platforms));
+        if let Some(summary) = Unusable::summary(unusable) {
+            // The bytes hash to the digest, so that no other answer can say anything else.
+            self.nodes[parent].state = NodeState::Found(Finding::Suspect {
+                suspicion: Suspicion::Malformed,
+                detail: format!("no client can pull all that it names: {summary}"),
+                answers: 1,
+                confirmed: true,
+            });
+        }
         children
             .chain(config)
             .chain(layers)
@@ -164,6 +177,9 @@ impl Graph {
         node.may_be_absent &= descriptor.has_urls;
         if !node.parents.iter().any(|&(known, size)| known == parent && size == descriptor.size) {
             node.parents.push((parent, descriptor.size));
+        }
+        if descriptor.has_negative_size && !node.misstated_by.contains(&parent) {
+            node.misstated_by.push(parent);
         }
         if is_new && depth > deepest {
             let detail = format!("indexes are nested more than {deepest} deep");
@@ -199,6 +215,7 @@ impl Graph {
             may_be_absent: false,
             depth: 0,
             parents: parent.map(|parent| (parent, size)).into_iter().collect(),
+            misstated_by: Vec::new(),
             state: NodeState::Waiting,
         });
         (id, true)
@@ -232,13 +249,16 @@ impl Graph {
     }
 }
 
+/// True if what is for a platform must exist, where only some platforms are wanted (none: all). What names no platform may be
+/// for any.
+fn is_wanted(platform: Option<&Platform>, platforms: &[Platform]) -> bool {
+    platforms.is_empty() || platform.is_none_or(|platform| platforms.iter().any(|wanted| wanted.matches(platform)))
+}
+
 /// The children of an index that must exist if only these platforms are wanted (none: all). An attestation follows the
 /// child that it refers to.
 pub fn wanted_children<'a>(manifest: &'a Manifest, platforms: &[Platform]) -> impl Iterator<Item = &'a Descriptor> {
-    let is_wanted = |child: &Descriptor| {
-        let is_covered = |platform| platforms.iter().any(|wanted| wanted.covers(platform));
-        platforms.is_empty() || child.attestation || child.platform.as_ref().is_none_or(is_covered)
-    };
+    let is_wanted = |child: &Descriptor| child.attestation || is_wanted(child.platform.as_ref(), platforms);
     // One child may stand for several platforms: it is unwanted if all of them are.
     let mut unwanted: HashSet<&Digest> =
         manifest.manifests.iter().filter(|child| !is_wanted(child)).map(|child| &child.digest).collect();
@@ -313,5 +333,28 @@ mod tests {
         assert_eq!(wanted(&["linux/arm64"]), needed);
         assert_eq!(wanted(&["linux/s390x"]), HashSet::from([other]));
         assert_eq!(wanted(&[]).len(), 3);
+    }
+
+    #[test]
+    fn children_are_wanted_by_any_name_of_their_platform_and_without_one() {
+        let index = |platform: &str| {
+            let digest = Digest::sha256(b"child");
+            let json = format!(r#"{{"manifests":[{{"digest":"{digest}","platform":{platform}}}]}}"#);
+            parse_manifest(json.as_bytes()).unwrap()
+        };
+        for (wanted, platform, is_wanted) in [
+            ("linux/arm64/v8", r#"{"os":"linux","architecture":"arm64"}"#, true),
+            ("linux/arm64", r#"{"os":"linux","architecture":"arm64","variant":"v8"}"#, true),
+            ("linux/aarch64", r#"{"os":"Linux","architecture":"ARM64"}"#, true),
+            ("linux/arm", r#"{"os":"linux","architecture":"arm","variant":"v7"}"#, true),
+            ("linux/arm", r#"{"os":"linux","architecture":"arm","variant":"v6"}"#, false),
+            ("linux/arm64", r#"{"os":"linux","architecture":"amd64"}"#, false),
+            ("linux/arm64", "{}", true),
+            ("linux/arm64", r#"{"os":"","architecture":""}"#, true),
+            ("linux/arm64", "null", true),
+        ] {
+            let found = wanted_children(&index(platform), &[wanted.parse().unwrap()]).count();
+            assert_eq!(found, usize::from(is_wanted), "{wanted} {platform}");
+        }
     }
 }

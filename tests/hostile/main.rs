@@ -8,6 +8,7 @@ mod sweeping;
 
 mod authentication;
 mod catalogs;
+mod descriptors;
 mod documented;
 mod environment;
 mod evidence;

@@ -80,6 +80,12 @@ fn manifests(rng: &mut Rng, oddities: Oddities) -> Vec<Manifest> {
             image.blobs.push(blob);
         }
         if oddities.allowed && rng.u8(0..20) == 0 {
+            document["config"]["digest"] = json!("");
+        }
+        if oddities.allowed && rng.u8(0..20) == 0 {
+            document["config"]["size"] = json!(-1);
+        }
+        if oddities.allowed && rng.u8(0..20) == 0 {
             document["annotations"] = json!({"number": 1});
         }
         image.bytes = document.to_string().into_bytes();
@@ -89,6 +95,15 @@ fn manifests(rng: &mut Rng, oddities: Oddities) -> Vec<Manifest> {
         let media_type = if rng.bool() { OCI_INDEX } else { LIST };
         let children = (0..rng.usize(0..4)).map(|_| rng.choice(&all).unwrap().clone()).collect();
         let mut index = Manifest::index_of(media_type, children);
+        if rng.u8(0..5) == 0 {
+            // As BuildKit's cache and containerd's checkpoints do.
+            let blob = layer(rng);
+            let mut document: serde_json::Value = serde_json::from_slice(&index.bytes).unwrap();
+            let entry = super::descriptor("application/vnd.buildkit.cacheconfig.v0", &blob);
+            document["manifests"].as_array_mut().unwrap().push(entry);
+            index.bytes = document.to_string().into_bytes();
+            index.blobs.push(blob);
+        }
         if rng.u8(0..5) == 0 && media_type == OCI_INDEX {
             let mut document: serde_json::Value = serde_json::from_slice(&index.bytes).unwrap();
             document.as_object_mut().unwrap().remove("mediaType");

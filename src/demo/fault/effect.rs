@@ -91,6 +91,18 @@ pub fn answers(status: u16) -> Effect {
     })
 }
 
+/// A 404 that the registry signs, where `Accept` does not name the stored type, as ACR and GCR answer.
+pub fn demands_named_type() -> Effect {
+    Effect::spoiling(|request, answer| {
+        let media_type = answer.get_header("Content-Type").unwrap_or_default().to_string();
+        let accepted =
+            request.headers.iter().filter(|(name, _)| name == "accept").flat_map(|(_, value)| value.split(','));
+        if answer.status == 200 && !accepted.into_iter().any(|accepted| accepted.trim() == media_type) {
+            *answer = api::error(404, "MANIFEST_UNKNOWN", "manifest unknown", Value::Null);
+        }
+    })
+}
+
 /// A status with a page for people, as a proxy in front sends it.
 pub fn answers_html(status: u16) -> Effect {
     answers_with(status, "text/html", format!("<html><body><h1>{status}</h1><hr>nginx</body></html>\n"))

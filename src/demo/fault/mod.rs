@@ -16,8 +16,8 @@ pub use connection::{
     stalls_body_after,
 };
 pub use effect::{
-    Effect, answers, answers_html, answers_range, answers_with, claims_digest, hides_total, ignores_range,
-    redirects_signed, redirects_to, without_digest,
+    Effect, answers, answers_html, answers_range, answers_with, claims_digest, demands_named_type, hides_total,
+    ignores_range, redirects_signed, redirects_to, without_digest,
 };
 pub use list::{
     answers_json, caps_pages_at, ignores_last, ignores_page_size, links_absolutely, links_among_others, links_by_token,

@@ -76,6 +76,7 @@ impl<'a> RepositoryJudge<'a> {
         }
         for (holder, edges) in served_manifests(self.tree, repository) {
             for edge in edges {
+                self.negative_size(holder, edge);
                 match edge.role {
                     Role::Child => self.child(holder, edge),
                     Role::Config | Role::Layer => self.layer(holder, edge),

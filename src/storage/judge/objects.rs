@@ -52,7 +52,8 @@ impl RepositoryJudge<'_> {
         }
         let keeps =
             "a push does not mend it, since a registry keeps the bytes that it has: remove the file, then push again";
-        match self.tree.manifests.get(&target).map(|manifest| &manifest.content) {
+        let manifest = self.tree.manifests.get(&target);
+        match manifest.map(|manifest| &manifest.content) {
             Some(Content::WrongDigest { actual, also }) => {
                 let also =
                     also.as_ref().map(|why| format!(" and are no manifest ({why}), which stops every collector"));
@@ -66,7 +67,21 @@ impl RepositoryJudge<'_> {
             Some(Content::SchemaOne) => {
                 self.note(&data, "a Docker schema 1 manifest, which this program does not check")
             }
-            Some(Content::Manifest(_)) | None => {}
+            Some(Content::Manifest(_)) | None => {
+                if let Some(why) = manifest.and_then(|manifest| manifest.unusable.as_ref()) {
+                    let detail =
+                        format!("no client can pull all that it names: {why}; build the image again and push it");
+                    self.add(digest, Class::Malformed, detail, evidence());
+                }
+            }
+        }
+    }
+
+    pub(super) fn negative_size(&mut self, holder: Id, edge: &Edge) {
+        if edge.has_negative_size {
+            let path = self.data_path(holder);
+            let detail = format!("states a negative size for {}, which some clients refuse", self.text(edge.digest));
+            self.note(&path, &detail);
         }
     }
 
@@ -102,10 +117,14 @@ impl RepositoryJudge<'_> {
             (Blob::Present(_), Some(Content::SchemaOne)) => {
                 "its bytes are still there: a push of the same manifest mends it".to_string()
             }
-            (Blob::Present(_), _) => {
+            (Blob::Present(_), Some(Content::WrongDigest { .. })) => {
                 "the bytes under its digest are not its own: remove the file, then push the same manifest again"
                     .to_string()
             }
+            (Blob::Present(_), Some(Content::Malformed(why))) => {
+                format!("its bytes are still there and are no manifest ({why}): build the image again and push it")
+            }
+            (Blob::Present(_), None) => "whether its bytes are its own cannot be told".to_string(),
             (Blob::Absent, _) => "its bytes are gone too: only a push from a copy elsewhere mends it".to_string(),
             (Blob::Unknown(_), _) => "whether its bytes are there cannot be told".to_string(),
         };

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::unverified;
-use crate::oci::{Descriptor, Digest, Manifest as Parsed, ManifestError, Platform, parse_manifest};
+use crate::oci::{Descriptor, Digest, Manifest as Parsed, ManifestError, Platform, Unusable, parse_manifest};
 use crate::storage::collector::{is_plain, references};
 use crate::storage::layout;
 use crate::storage::source::Source;
@@ -90,6 +90,7 @@ type Named = (Id, Digest);
 /// A manifest, before its digests have numbers.
 struct Found {
     content: Result<Vec<FoundEdge>, NotWhole>,
+    unusable: Option<Box<str>>,
     /// `None`: both collectors take what a puller takes.
     collected: Option<[Result<Vec<Digest>, String>; 2]>,
     wrong_aliases: Vec<Id>,
@@ -99,6 +100,7 @@ struct FoundEdge {
     digest: Digest,
     role: Role,
     size: Option<u64>,
+    has_negative_size: bool,
     platform: Option<Platform>,
     may_be_absent: bool,
     attestation: bool,
@@ -126,7 +128,8 @@ fn read_one(source: &dyn Source, digest: &Digest, aliases: &[Named]) -> Result<F
     if bytes.len() > LARGEST_MANIFEST {
         let why = "larger than 4 MiB, which no registry serves as a manifest".to_string();
         let collected = Some([(); 2].map(|()| Err(why.clone())));
-        return Ok(Found { content: Err(NotWhole::Malformed(why)), collected, wrong_aliases: Vec::new() });
+        let content = Err(NotWhole::Malformed(why));
+        return Ok(Found { content, unusable: None, collected, wrong_aliases: Vec::new() });
     }
     let hashes_to_another = |expected: &Digest| {
         let actual = Digest::of(expected.algorithm()?, &bytes);
@@ -137,6 +140,7 @@ fn read_one(source: &dyn Source, digest: &Digest, aliases: &[Named]) -> Result<F
     let parsed = parse_manifest(&bytes);
     let wrong = hashes_to_another(digest);
     let collected = (wrong.is_some() || parsed.is_err() || !is_plain(&bytes)).then(|| references(&bytes));
+    let unusable = parsed.as_ref().ok().and_then(|parsed| Unusable::summary(parsed.unusable.iter()));
     let content = match (wrong, parsed, &collected) {
         (None, Err(ManifestError::SchemaOne), _) => Err(NotWhole::SchemaOne),
         (None, Err(ManifestError::Malformed(why)), _) => Err(NotWhole::Malformed(why)),
@@ -146,7 +150,7 @@ fn read_one(source: &dyn Source, digest: &Digest, aliases: &[Named]) -> Result<F
         (Some(actual), Err(ManifestError::Malformed(why)), _) => Err(NotWhole::WrongDigest { actual, also: Some(why) }),
         (Some(actual), ..) => Err(NotWhole::WrongDigest { actual, also: None }),
     };
-    Ok(Found { content, collected, wrong_aliases })
+    Ok(Found { content, unusable: unusable.map(Into::into), collected, wrong_aliases })
 }
 
 fn edges(parsed: Parsed) -> Vec<FoundEdge> {
@@ -158,6 +162,7 @@ fn edges(parsed: Parsed) -> Vec<FoundEdge> {
         digest: descriptor.digest,
         role,
         size: descriptor.size,
+        has_negative_size: descriptor.has_negative_size,
         platform: descriptor.platform,
         may_be_absent: descriptor.has_urls,
         attestation: descriptor.attestation,
@@ -182,7 +187,7 @@ impl Found {
                 Err(why) => Collected::Refused(why.into()),
             }),
         };
-        Manifest { content, collected }
+        Manifest { content, unusable: self.unusable, collected }
     }
 }
 
@@ -192,6 +197,7 @@ impl FoundEdge {
             digest: digests.intern(self.digest),
             role: self.role,
             size: self.size,
+            has_negative_size: self.has_negative_size,
             platform: self.platform.and_then(|platform| platforms.number(platform)),
             may_be_absent: self.may_be_absent,
             attestation: self.attestation,

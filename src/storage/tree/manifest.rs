@@ -8,6 +8,8 @@ use crate::oci::Digest;
 pub struct Manifest {
     /// What a puller makes of them.
     pub content: Content,
+    /// What is wrong with descriptors of it that lead nowhere, in words.
+    pub unusable: Option<Box<str>>,
     /// What the collectors of registry 2 and 3 make of them.
     pub collected: [Collected; 2],
 }
@@ -52,6 +54,8 @@ pub struct Edge {
     pub size: Option<u64>,
     /// The number of its platform in [`Tree::platforms`](super::Tree::platforms).
     pub platform: Option<u16>,
+    /// True if the manifest states a negative length.
+    pub has_negative_size: bool,
     /// True if it can be had from elsewhere, so that its absence is normal.
     pub may_be_absent: bool,
     /// True for a BuildKit attestation.
@@ -61,7 +65,7 @@ pub struct Edge {
 /// What something is to the manifest that names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// A manifest of an index.
+    /// A manifest of an index, not another content that an index names.
     Child,
     /// A config.
     Config,

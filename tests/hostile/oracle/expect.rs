@@ -102,8 +102,17 @@ impl Alike {
 /// True if somebody who wants some platforms (none: all) needs what an edge leads to.
 fn is_wanted(edge: &Edge, among: &[Edge], wanted: &[&str]) -> bool {
     let covers = |platform: &str| {
-        let is_it = |wanted: &&str| platform == *wanted || platform.starts_with(&format!("{wanted}/"));
-        wanted.is_empty() || wanted.iter().any(is_it)
+        // Each of the few names that are planned, in one form.
+        let of = |name: &str| {
+            match name {
+                "linux/arm" => "linux/arm/v7",
+                "linux/arm/6" => "linux/arm/v6",
+                "linux/arm64/v8" | "Linux/aarch64" => "linux/arm64",
+                name => name,
+            }
+            .to_string()
+        };
+        wanted.is_empty() || wanted.iter().any(|wanted| of(wanted) == of(platform))
     };
     match edge.attests {
         Some(attested) => among

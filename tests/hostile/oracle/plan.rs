@@ -56,11 +56,18 @@ pub enum Shape {
     SchemaOne,
 }
 
-const PLATFORMS: [&str; 5] = ["linux/amd64", "linux/arm64", "linux/arm/v6", "linux/arm/v7", "windows/amd64"];
+const PLATFORMS: [&str; 5] = ["linux/amd64", "linux/arm64", "linux/arm/v6", "linux/arm", "windows/amd64"];
 
 /// Sets of platforms that somebody may want; none: all.
-pub const WANTED: [&[&str]; 6] =
-    [&[], &["linux/amd64"], &["linux/arm"], &["linux/arm/v7"], &["linux/arm64", "windows/amd64"], &["linux/riscv64"]];
+pub const WANTED: [&[&str]; 7] = [
+    &[],
+    &["linux/amd64"],
+    &["linux/arm"],
+    &["linux/arm/v7"],
+    &["linux/arm64/v8", "windows/amd64"],
+    &["Linux/aarch64", "linux/arm/6"],
+    &["linux/riscv64"],
+];
 
 pub fn planned() -> impl Strategy<Value = Planned> {
     let index = (

@@ -1,0 +1,180 @@
+//! Recognises what a folder or file holds that is not the storage of a registry which `scan` can read.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use super::layout::{ALGORITHMS, BLOBS, LAYERS, MANIFESTS, REPOSITORIES};
+
+/// Entries that are looked at to tell what a folder is.
+const MOST_ENTRIES: usize = 1_000;
+/// Levels of a repository's name that are looked into.
+const NAME_DEPTH: usize = 6;
+/// Folders that are looked into on these levels.
+const MOST_FOLDERS: usize = 10_000;
+
+/// A format that `scan` does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The OCI image specification's image layout.
+    OciLayout,
+    /// zot, or another registry that keeps one OCI image layout for each repository.
+    Zot,
+    /// What `docker save` writes, unpacked.
+    DockerSave,
+    /// What `skopeo copy` writes to `dir:`.
+    ContainersDir,
+    /// containerd's content store, or the folder above it.
+    Containerd,
+    /// Docker Engine's data root.
+    DockerEngine,
+    /// The image store of podman, Buildah and CRI-O.
+    ContainersStorage,
+    /// Gitea's or Forgejo's store of packages.
+    Gitea,
+    /// Sonatype Nexus.
+    Nexus,
+    /// Quay's local storage.
+    Quay,
+    /// The registry of before 2015.
+    RegistryOne,
+    /// Blobs in no known arrangement.
+    Blobs,
+    /// A tar archive, compressed or not.
+    Archive,
+    /// Another file.
+    File,
+    /// A folder with nothing in it.
+    Empty,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OciLayout => "an OCI image layout",
+            Self::Zot => "a directory of OCI image layouts, the storage of a zot registry",
+            Self::DockerSave => "an unpacked archive of `docker save`",
+            Self::ContainersDir => "an image in skopeo's `dir:` format",
+            Self::Containerd => "a content store of containerd",
+            Self::DockerEngine => "the data root of Docker Engine",
+            Self::ContainersStorage => "an image store of podman, Buildah or CRI-O",
+            Self::Gitea => "a package store of Gitea or Forgejo",
+            Self::Nexus => "a blob store of Sonatype Nexus",
+            Self::Quay => "the storage of Quay",
+            Self::RegistryOne => "the storage of a v1 registry (docker-registry 0.x)",
+            Self::Blobs => "a directory `blobs` in a layout other than that of distribution",
+            Self::Archive => "an archive, such as `docker save` and `skopeo copy` write",
+            Self::File => "a file",
+            Self::Empty => "an empty directory",
+        })
+    }
+}
+
+impl Format {
+    /// True if nothing below such a folder can be a registry's storage. Docker's volumes may hold one.
+    pub(super) fn is_final(self) -> bool {
+        self != Self::DockerEngine
+    }
+}
+
+/// What a file is.
+pub(super) fn of_file(path: &Path) -> Format {
+    let mut head = Vec::new();
+    // What cannot be read is a file all the same.
+    let _ = File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
+    let is_tar = head.get(257..262) == Some(b"ustar");
+    let is_compressed =
+        [&b"\x1f\x8b"[..], b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ"].iter().any(|it| head.starts_with(it));
+    if is_tar || is_compressed { Format::Archive } else { Format::File }
+}
+
+/// What a folder is, if it is one of these.
+pub(super) fn of_folder(folder: &Path) -> Option<Format> {
+    let has_file = |name: &str| folder.join(name).is_file();
+    let has_folder = |name: &str| folder.join(name).is_dir();
+    let dir_version =
+        || fs::read(folder.join("version")).is_ok_and(|it| it.starts_with(b"Directory Transport Version"));
+    if has_file("manifest.json") && (has_file("oci-layout") || has_file("repositories")) {
+        Some(Format::DockerSave)
+    } else if has_file("manifest.json") && dir_version() {
+        Some(Format::ContainersDir)
+    } else if is_oci_layout(folder) {
+        Some(Format::OciLayout)
+    } else if (has_file("cache.db") || has_file("_restore_complete")) && any_nested(folder, is_oci_layout) {
+        Some(Format::Zot)
+    } else if has_folder("io.containerd.content.v1.content") || (has_folder(BLOBS) && has_folder("ingest")) {
+        Some(Format::Containerd)
+    } else if has_folder("overlay-images") || has_folder("vfs-images") {
+        Some(Format::ContainersStorage)
+    } else if has_folder("image") && has_folder("containers") && has_folder("volumes") {
+        Some(Format::DockerEngine)
+    } else if is_nexus(folder) || any_below(&folder.join(BLOBS), is_nexus) {
+        Some(Format::Nexus)
+    } else if is_quay(folder) || is_quay(&folder.join("registry")) || is_quay(&folder.join("datastorage/registry")) {
+        Some(Format::Quay)
+    } else if is_gitea(folder) || is_gitea(&folder.join("packages")) {
+        Some(Format::Gitea)
+    } else if has_folder(REPOSITORIES) && has_folder("images") {
+        Some(Format::RegistryOne)
+    } else if has_folder(BLOBS) {
+        Some(Format::Blobs)
+    } else {
+        None
+    }
+}
+
+/// True if a folder holds blobs or repositories as distribution arranges them.
+pub(super) fn is_distribution(folder: &Path) -> bool {
+    let blobs = folder.join(BLOBS);
+    let has_prefixes = |algorithm: &&str| any_below(&blobs.join(algorithm), |prefix| is_hex(prefix, 2));
+    let is_repository = |folder: &Path| folder.join(LAYERS).is_dir() || folder.join(MANIFESTS).is_dir();
+    ALGORITHMS.iter().any(has_prefixes) || any_nested(&folder.join(REPOSITORIES), is_repository)
+}
+
+fn is_oci_layout(folder: &Path) -> bool {
+    folder.join("oci-layout").is_file() || (folder.join("index.json").is_file() && folder.join(BLOBS).is_dir())
+}
+
+/// `content/vol-…` beside `metadata.properties`.
+fn is_nexus(folder: &Path) -> bool {
+    folder.join("metadata.properties").is_file() && folder.join("content").is_dir()
+}
+
+/// `sha256/<first two>/<hex>`.
+fn is_quay(folder: &Path) -> bool {
+    any_below(&folder.join("sha256"), |prefix| is_hex(prefix, 2) && any_entry(prefix, |blob| is_hex(blob, 64)))
+}
+
+/// `<first two>/<next two>/<hex>`.
+fn is_gitea(folder: &Path) -> bool {
+    let holds_blobs = |folder: &Path| is_hex(folder, 2) && any_entry(folder, |blob| is_hex(blob, 64));
+    any_below(folder, |first| is_hex(first, 2) && any_below(first, holds_blobs))
+}
+
+/// True if the last component of a path is so many hexadecimal digits.
+fn is_hex(path: &Path, digits: usize) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.len() == digits && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn any_below(folder: &Path, mut is_it: impl FnMut(&Path) -> bool) -> bool {
+    any_entry(folder, |path| path.is_dir() && is_it(path))
+}
+
+fn any_entry(folder: &Path, mut is_it: impl FnMut(&Path) -> bool) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| entries.flatten().take(MOST_ENTRIES).any(|entry| is_it(&entry.path())))
+}
+
+/// True if a folder that may be a repository's is one of these, at any depth that a name usually has.
+fn any_nested(folder: &Path, is_it: impl Fn(&Path) -> bool) -> bool {
+    fn look(folder: &Path, depth: usize, left: &mut usize, is_it: &dyn Fn(&Path) -> bool) -> bool {
+        if *left == 0 {
+            return false;
+        }
+        *left -= 1;
+        is_it(folder) || (depth > 0 && any_below(folder, |below| look(below, depth - 1, left, is_it)))
+    }
+    let mut left = MOST_FOLDERS;
+    look(folder, NAME_DEPTH, &mut left, &is_it)
+}
