@@ -15,6 +15,9 @@ use super::wire::{Answer, Request};
 /// The `service` of challenges.
 const SERVICE: &str = "demo-registry";
 
+/// Harbor's challenge wherever it offers no token.
+const HARBOR_CHALLENGE: &str = "Basic realm=\"harbor\"";
+
 /// How a registry tells who may read.
 #[derive(Clone, Debug)]
 pub enum Auth {
@@ -34,6 +37,25 @@ pub enum Auth {
         /// Where it is, as the challenge tells; `None`: `/token` on the host that was asked.
         realm: Option<String>,
     },
+    /// Anonymous clients see these repositories only: a list leaves the others out, and their content answers 404. Requests
+    /// with credentials are those of `auth`.
+    PartlyPublic {
+        /// The public repositories.
+        repositories: Vec<String>,
+        /// Whether `/v2/` challenges; otherwise it answers 200 to anonymous clients.
+        has_challenge: bool,
+        /// Who may read the rest.
+        auth: Box<Auth>,
+    },
+    /// As Harbor: the catalog challenges with Basic, the rest with Bearer, and any refused `Authorization` with Basic.
+    Harbor {
+        /// The user's name.
+        username: String,
+        /// Their password.
+        password: String,
+        /// The service that gives the tokens, at `/token`.
+        tokens: TokenService,
+    },
 }
 
 /// Gives tokens and knows those that it gave. Clones share them, so that a registry believes what another one issues.
@@ -42,6 +64,8 @@ pub struct TokenService {
     user: Option<(String, String)>,
     expires_in: Option<Duration>,
     member: &'static str,
+    /// The status that answers POST; `None`: as GET.
+    post_status: Option<u16>,
     issued: Arc<Mutex<HashMap<String, Grant>>>,
 }
 
@@ -65,7 +89,7 @@ impl Default for TokenService {
 impl TokenService {
     /// A service that gives a token to anybody.
     pub fn new() -> Self {
-        Self { user: None, expires_in: None, member: "token", issued: Arc::default() }
+        Self { user: None, expires_in: None, member: "token", post_status: None, issued: Arc::default() }
     }
 
     /// Only this user gets one.
@@ -83,6 +107,12 @@ impl TokenService {
     /// The answer calls the token `access_token`, as OAuth 2 does.
     pub fn as_access_token(mut self) -> Self {
         self.member = "access_token";
+        self
+    }
+
+    /// POST is answered with this status, as by services without OAuth 2.
+    pub fn refusing_post(mut self, status: u16) -> Self {
+        self.post_status = Some(status);
         self
     }
 
@@ -104,6 +134,9 @@ impl TokenService {
 
     /// Answers a request for a token.
     pub(super) fn issue(&self, request: &Request) -> Answer {
+        if let Some(status) = self.post_status.filter(|_| request.method == "POST") {
+            return api::error(status, "UNSUPPORTED", "the operation is unsupported", Value::Null);
+        }
         if let Some((username, password)) = &self.user
             && !has_basic(request, username, password)
         {
@@ -152,9 +185,70 @@ impl Auth {
         Self::Bearer { tokens: tokens.clone(), realm: Some(realm.to_string()) }
     }
 
+    /// Anonymous clients see these repositories, and `/v2/` without a challenge.
+    pub fn partly_public(repositories: &[&str], auth: Self) -> Self {
+        let repositories = repositories.iter().map(ToString::to_string).collect();
+        Self::PartlyPublic { repositories, has_challenge: false, auth: Box::new(auth) }
+    }
+
+    /// Anonymous clients see these repositories, and only `/v2/` challenges.
+    pub fn challenging_at_base(repositories: &[&str], auth: Self) -> Self {
+        let repositories = repositories.iter().map(ToString::to_string).collect();
+        Self::PartlyPublic { repositories, has_challenge: true, auth: Box::new(auth) }
+    }
+
+    /// As Harbor; the tokens are for the same user.
+    pub fn harbor(username: &str, password: &str, tokens: TokenService) -> Self {
+        let tokens = tokens.for_user(username, password);
+        Self::Harbor { username: username.to_string(), password: password.to_string(), tokens }
+    }
+
+    /// The tokens that the registry itself gives.
+    pub(super) fn own_tokens(&self) -> Option<&TokenService> {
+        match self {
+            Self::Bearer { tokens, realm: None } | Self::Harbor { tokens, .. } => Some(tokens),
+            Self::PartlyPublic { auth, .. } => auth.own_tokens(),
+            Self::None | Self::Basic { .. } | Self::Bearer { .. } => None,
+        }
+    }
+
+    /// Leaves out of a list what the client may not see.
+    pub(super) fn conceal(&self, request: &Request, answer: &mut Answer) {
+        let Self::PartlyPublic { repositories, .. } = self else { return };
+        if request.route != Route::Catalog || request.header("authorization").is_some() {
+            return;
+        }
+        let Ok(mut page) = serde_json::from_slice::<Value>(&answer.body.bytes) else { return };
+        if let Some(Value::Array(names)) = page.get_mut("repositories") {
+            names.retain(|name| repositories.iter().any(|public| name == public));
+            answer.body.bytes = format!("{page}\n").into();
+        }
+    }
+
     /// The refusal of a request that may not read.
     pub(super) fn refusal(&self, request: &Request) -> Option<Answer> {
+        let is_anonymous = request.header("authorization").is_none();
         let challenge = match self {
+            Self::PartlyPublic { repositories, has_challenge, auth } if is_anonymous => {
+                let is_public = |name: &str| repositories.iter().any(|public| public == name);
+                return match (&request.route, request.route.repository()) {
+                    (Route::Ping, _) if *has_challenge => auth.refusal(request),
+                    (_, Some(name)) if !is_public(name) => {
+                        Some(api::error(404, "NAME_UNKNOWN", "repository name not known to registry", Value::Null))
+                    }
+                    _ => None,
+                };
+            }
+            Self::PartlyPublic { auth, .. } => return auth.refusal(request),
+            Self::Harbor { username, password, .. } if has_basic(request, username, password) => return None,
+            Self::Harbor { .. } if request.route == Route::Catalog => HARBOR_CHALLENGE.to_string(),
+            Self::Harbor { tokens, .. } => {
+                let bearer = Self::bearer(tokens).refusal(request)?;
+                if is_anonymous {
+                    return Some(bearer);
+                }
+                HARBOR_CHALLENGE.to_string()
+            }
             Self::Basic { username, password } if !has_basic(request, username, password) => {
                 "Basic realm=\"demo registry\"".to_string()
             }

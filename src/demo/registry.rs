@@ -164,7 +164,7 @@ impl Registry {
     /// Asks for credentials from now on.
     pub fn require(&self, auth: Auth) {
         let mut settings = self.shared.settings_mut();
-        if let Auth::Bearer { tokens, realm: None } = &auth {
+        if let Some(tokens) = auth.own_tokens() {
             settings.tokens = Some(tokens.clone());
         }
         settings.auth = auth;
@@ -290,7 +290,9 @@ impl Shared {
             (Route::Token, Some(tokens)) => tokens.issue(request),
             _ => settings.auth.refusal(request).unwrap_or_else(|| {
                 let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
-                api::answer(&store, settings.tags_page, request)
+                let mut answer = api::answer(&store, settings.tags_page, request);
+                settings.auth.conceal(request, &mut answer);
+                answer
             }),
         }
     }
