@@ -1,6 +1,5 @@
 //! The HTTP client of one registry: authorization, redirects, retries, and the gate that keeps it gentle.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -17,7 +16,8 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout_at;
 use url::Url;
 
-use super::auth::{Authenticator, TokenService};
+use super::auth::Authenticator;
+use super::auth_requests::Requests;
 use super::body::{Reading, Room, Wanted};
 use super::budget::Budget;
 use super::connect::Proxies;
@@ -26,6 +26,7 @@ use super::error_body::{error_code, storage_code};
 use super::gate::{Gate, Outcome};
 use super::headers::{ContentRange, retry_after};
 use super::list::PageSizes;
+use super::schemes::Scope;
 use super::standing::Standing;
 use super::tls::{self, TlsError};
 use super::transport::{Response, Settings, Transport, uri_of};
@@ -36,8 +37,6 @@ use crate::report::Cause;
 
 /// A blob whose length nobody told is not hashed beyond this, in bytes.
 const UNSIZED_LIMIT: u64 = 64 * 1024 * 1024 * 1024;
-/// A token service's answer is not read beyond this, in bytes.
-const TOKEN_LIMIT: u64 = 1024 * 1024;
 /// Headers that a request has at most.
 const HEADERS: usize = 8;
 /// Before the first retry; doubled before each further one.
@@ -53,14 +52,14 @@ pub struct HttpRegistry {
     /// True if one request less is in flight than may be, so that a blob can be hashed meanwhile.
     has_place_beside: bool,
     budget: Budget,
-    request_timeout: Duration,
+    pub(super) request_timeout: Duration,
     limits: Limits,
-    traffic: Arc<Traffic>,
+    pub(super) traffic: Arc<Traffic>,
     /// Endpoints where HEAD was refused although GET is served: manifests, blobs.
     head_refused: [AtomicBool; 2],
     /// False for a cache, which a GET would make download what it does not hold.
     get_instead_of_head: bool,
-    room: Room,
+    pub(super) room: Room,
     standings: [Standing; Kind::COUNT],
     page_sizes: PageSizes,
     /// Of each kind, what was served last: asked again before the kind is given up.
@@ -119,21 +118,6 @@ pub(super) struct Request {
     wanted: Wanted,
     /// True if it is not a sweep's, and takes the place that sweeps leave free.
     beside: bool,
-}
-
-/// What a token is asked for, as distribution's token specification writes it.
-enum Scope {
-    Catalog,
-    Pull(Repository),
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Catalog => f.write_str("registry:catalog:*"),
-            Self::Pull(repository) => write!(f, "repository:{repository}:pull"),
-        }
-    }
 }
 
 /// What all URLs of a registry begin with, in the parts that a request is made of: putting them together anew costs less
@@ -284,6 +268,23 @@ impl HttpRegistry {
             wanted: Wanted::All(self.limits.list_page_bytes),
             beside: false,
         }))
+    }
+
+    /// `GET /v2/`, which shows what the registry asks for.
+    pub(super) fn base_request(&self) -> Result<Request, Trouble> {
+        let mut url = self.base.clone();
+        url.set_path(&self.origin.prefix);
+        Ok(Request {
+            kind: Kind::Catalog,
+            method: Method::Get,
+            uri: uri_of(&url)?,
+            accept: HeaderValue::from_static("application/json"),
+            accept_encoding: HeaderValue::from_static("gzip"),
+            range: None,
+            scope: Scope::Catalog,
+            wanted: Wanted::Nothing,
+            beside: false,
+        })
     }
 
     fn object_request(&self, question: &Question, method: Method) -> Result<Request, Trouble> {
@@ -439,6 +440,7 @@ impl HttpRegistry {
 
     /// The whole exchange within the request's time, or all but a body that is hashed: that may take as long as it comes.
     async fn in_time(&self, request: &Request) -> Result<Box<Exchanged>, Trouble> {
+        self.authenticator.introduce(&request.scope, &Requests(self)).await?;
         let deadline = tokio::time::Instant::now() + self.request_timeout;
         let late = |_: Elapsed| {
             let took = humantime::format_duration(self.request_timeout);
@@ -454,25 +456,32 @@ impl HttpRegistry {
     }
 
     async fn authorized(&self, request: &Request) -> Result<Box<Response>, Trouble> {
-        let service = TokenRequests(self);
-        let authorization = self.authenticator.authorize(&request.scope, &service).await?;
+        let requests = Requests(self);
+        let authorization = self.authenticator.authorize(&request.scope, &requests).await?;
         let response = self.redirected(request, authorization.as_ref()).await?;
         // A challenge of another host, to which a redirect led, is not the registry's to answer.
         if response.status == 401
             && response.redirected_to.is_none()
-            && let Some(other) = self
-                .authenticator
-                .answer(&response.headers, &request.scope.to_string(), authorization.as_ref(), &service)
-                .await?
+            && let Some(other) =
+                self.authenticator.answer(&response.headers, &request.scope, authorization.as_ref(), &requests).await?
         {
             drop(response);
-            return self.redirected(request, Some(&other)).await;
+            let response = self.redirected(request, Some(&other)).await?;
+            self.note_accepted(request, &response, Some(&other));
+            return Ok(response);
         }
+        self.note_accepted(request, &response, authorization.as_ref());
         Ok(response)
     }
 
+    fn note_accepted(&self, request: &Request, response: &Response, authorization: Option<&HeaderValue>) {
+        if let Some(authorization) = authorization.filter(|_| response.status != 401 && response.status < 500) {
+            self.authenticator.accepted(&request.scope, authorization);
+        }
+    }
+
     /// The answer of where a request, or a redirect, led to.
-    async fn redirected(
+    pub(super) async fn redirected(
         &self,
         request: &Request,
         authorization: Option<&HeaderValue>,
@@ -519,7 +528,7 @@ impl HttpRegistry {
         Err(refusal(format!("{method} was answered by more than {} redirects", self.limits.redirects)))
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         uri: &Uri,
         request: impl Fn() -> Sent + Send,
@@ -630,48 +639,6 @@ impl Registry for Beside {
     }
 }
 
-struct TokenRequests<'a>(&'a HttpRegistry);
-
-impl TokenService for TokenRequests<'_> {
-    async fn fetch(
-        &self,
-        url: Url,
-        authorization: Option<HeaderValue>,
-        form: Option<String>,
-    ) -> Result<(u16, Vec<u8>), Trouble> {
-        let uri = uri_of(&url)?;
-        let request = || {
-            let mut request = http::Request::new(Full::from(form.clone().unwrap_or_default()));
-            *request.uri_mut() = uri.clone();
-            let headers = request.headers_mut();
-            headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-            headers.extend(authorization.clone().map(|authorization| (AUTHORIZATION, authorization)));
-            if form.is_some() {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-                *request.method_mut() = http::Method::POST;
-            }
-            request
-        };
-        let counted = CountedTokenRequest { traffic: &self.0.traffic, code: Code::Timeout };
-        let sent = self.0.send(&uri, request, Method::Get).await;
-        counted.ended(match &sent {
-            Ok(response) => Code::of_status(response.status),
-            Err(trouble) => code_of(trouble),
-        });
-        let Response { status, mut payload, .. } = *sent.map_err(|trouble| Trouble {
-            detail: format!("the token service could not be asked: {}", trouble.detail),
-            is_refusal: false,
-            ..trouble
-        })?;
-        match body::read(&mut payload, TOKEN_LIMIT, &self.0.room, &self.0.traffic).await? {
-            Body::Whole(bytes) => Ok((status, bytes.to_vec())),
-            Body::Cut { .. } => Err(Trouble::new(Cause::Unreachable, "the token service's answer was cut off")),
-            _ => Err(Trouble::new(Cause::Protocol, "the token service's answer is too long")),
-        }
-    }
-}
-
 /// Counts an exchange also if it is dropped halfway, when the request's time is over.
 struct CountedExchange<'a> {
     traffic: &'a Traffic,
@@ -692,26 +659,8 @@ impl Drop for CountedExchange<'_> {
     }
 }
 
-/// The same for an exchange with a token service.
-struct CountedTokenRequest<'a> {
-    traffic: &'a Traffic,
-    code: Code,
-}
-
-impl CountedTokenRequest<'_> {
-    fn ended(mut self, code: Code) {
-        self.code = code;
-    }
-}
-
-impl Drop for CountedTokenRequest<'_> {
-    fn drop(&mut self) {
-        self.traffic.count_token_request(self.code);
-    }
-}
-
 /// How an exchange is counted that brought no answer.
-fn code_of(trouble: &Trouble) -> Code {
+pub(super) fn code_of(trouble: &Trouble) -> Code {
     match trouble.cause {
         Cause::Timeout => Code::Timeout,
         Cause::Protocol => Code::Protocol,

@@ -9,13 +9,13 @@ use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::auth::read_token;
 use super::challenge::{Challenge, parse_challenges};
 use super::credentials::{CredentialsError, Login};
-use super::docker_config;
+use super::docker_config::{self, Host};
 use super::error_body::error_code;
 use super::headers::{ContentRange, next_link, retry_after};
 use super::page::Page;
+use super::tokens::read_token;
 use super::{List, Trouble};
 use crate::oci::{Digest, Image, ManifestError, Platform, Repository, Tag, Unusable, parse_manifest};
 
@@ -118,11 +118,13 @@ fn token(bytes: &[u8]) -> String {
 fn credentials(bytes: &[u8]) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), bytes).unwrap();
-    match docker_config::login(file.path(), "r.example", Some("team/app")) {
+    let host = Host::of(&"https://r.example/".parse().unwrap());
+    let login = docker_config::read_logins(file.path(), &host).and_then(|logins| logins.login(Some("team/app")));
+    match login.as_ref().map(|login| login.as_deref()) {
         Ok(None) => "nothing".to_string(),
         Ok(Some(Login::Anonymous | Login::Header(_))) => "neither password nor token".to_string(),
         Ok(Some(Login::Password { username, .. })) => format!("a password of a user of {} bytes", username.len()),
-        Ok(Some(Login::IdentityToken(_))) => "an identity token".to_string(),
+        Ok(Some(Login::IdentityToken { .. })) => "an identity token".to_string(),
         Err(CredentialsError::Invalid { fault, .. }) => fault.to_string(),
         Err(CredentialsError::Unreadable { .. }) => "unreadable".to_string(),
         Err(CredentialsError::Helper { .. }) => "a helper that cannot be run".to_string(),

@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use url::Url;
 
-use super::credential_helper;
+use super::credential_helper::{self, HelperError};
 use super::credentials::{CredentialsError, Login, read};
 use crate::oci::Object;
 
+/// The host under which this module knows Docker Hub.
+const DOCKER_HUB: &str = "docker.io";
 /// The name under which docker keeps Docker Hub's credentials, in its file and with its helpers.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
@@ -65,34 +69,132 @@ fn places(variable: impl Fn(&str) -> Option<OsString>, user: Option<u32>) -> Vec
     .collect()
 }
 
-/// What a file says of a repository at a host: the helper for the host, else the store for all hosts, else what stands in
-/// the file itself. `None` if it says nothing.
+/// A registry's host as the keys of a file name it.
+pub struct Host {
+    /// In lower case, with its port unless that is the scheme's default.
+    name: String,
+    /// The port that a key may name although the registry's URL needs none.
+    default_port: Option<u16>,
+}
+
+impl Host {
+    /// The host of a registry's URL.
+    pub fn of(registry: &Url) -> Self {
+        let host = registry.host_str().unwrap_or_default();
+        let name = registry.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
+        let default_port = registry.port_or_known_default().filter(|_| registry.port().is_none());
+        Self { name: without_alias(name.to_ascii_lowercase()), default_port }
+    }
+
+    /// True if a key names this host; a key with a namespace names none.
+    fn is(&self, key: &str) -> bool {
+        let host = host_of(key);
+        let port = self.default_port.map(|port| format!(":{port}")).unwrap_or_default();
+        without_alias(host.strip_suffix(&port).map(str::to_string).unwrap_or(host)) == self.name
+    }
+
+    /// The namespace of a key of `auths` for this host: docker's keys are a host, or a URL with it, and have an empty one;
+    /// podman's may go on with the beginning of a repository's name.
+    fn namespace<'k>(&self, key: &'k str) -> Option<&'k str> {
+        if self.is(key) {
+            return Some("");
+        }
+        let (host, namespace) = key.split_once('/').filter(|_| !key.contains("://"))?;
+        self.is(host).then_some(namespace)
+    }
+
+    /// The names under which a helper may keep this host's credentials; `key` is how the file spells the host.
+    fn names(&self, key: Option<&str>) -> Vec<String> {
+        if self.name == DOCKER_HUB {
+            return vec![DOCKER_HUB_KEY.to_string()];
+        }
+        let with_port = self.default_port.map(|port| format!("{}:{port}", self.name));
+        let mut names: Vec<String> = key.map(host_of).into_iter().chain([self.name.clone()]).chain(with_port).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
+    }
+}
+
+/// The login of an entry, which may be empty or faulty.
+type EntryLogin = Result<Option<Arc<Login>>, &'static str>;
+
+/// The logins that a file holds for one host.
+pub struct HostLogins {
+    path: String,
+    /// The answer of the host's credential helper; it decides for all repositories.
+    helper: Option<Arc<Login>>,
+    /// The namespace and login of each entry, the longest namespace first. A faulty entry matters only where it decides.
+    entries: Vec<(String, EntryLogin)>,
+}
+
+impl HostLogins {
+    /// The login for a repository, or for requests that belong to none. `None` if the file has none.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialsError`] if the entry cannot be understood.
+    pub fn login(&self, repository: Option<&str>) -> Result<Option<Arc<Login>>, CredentialsError> {
+        if let Some(login) = &self.helper {
+            return Ok(Some(Arc::clone(login)));
+        }
+        let invalid = |fault| CredentialsError::Invalid { path: self.path.clone(), fault };
+        let entry = self.entries.iter().find(|(namespace, _)| covers(namespace, repository));
+        entry.map_or(Ok(None), |(_, login)| login.clone().map_err(invalid))
+    }
+
+    /// True if there is a login, or a fault, for every repository of the host.
+    pub fn covers_host(&self) -> bool {
+        self.login(None).is_ok_and(|login| login.is_some())
+    }
+}
+
+/// Reads the logins for a host: from its own helper, else the helper for all hosts, else the file itself.
 ///
 /// # Errors
 ///
 /// [`CredentialsError`] if the file cannot be read or understood, or a helper failed.
-pub fn login(path: &Path, host: &str, repository: Option<&str>) -> Result<Option<Login>, CredentialsError> {
+pub fn read_logins(path: &Path, host: &Host) -> Result<HostLogins, CredentialsError> {
     let invalid = |fault| CredentialsError::Invalid { path: path.display().to_string(), fault };
     let text = read(path)?;
     let Object(DockerConfig { auths, helpers, store }) =
         serde_json::from_str(&text).map_err(|_| invalid(fault_of(&text)))?;
-    let host = canonical(host);
-    let own = helpers.unwrap_or_default().into_iter().find(|(key, _)| canonical(key) == host);
-    // As for docker, a host's own entry decides also if it is empty: then what stands in the file counts.
-    let helper = own.map_or(store, |(_, helper)| helper).filter(|helper| !helper.is_empty());
-    if let Some(helper) = helper {
-        let asked = if host == "docker.io" { DOCKER_HUB_KEY } else { &host };
-        let login = credential_helper::get(&helper, asked)
-            .map_err(|source| CredentialsError::Helper { path: path.display().to_string(), source })?;
-        if login.is_some() {
-            return Ok(login);
+    let own = helpers.unwrap_or_default().into_iter().find(|(key, _)| host.is(key));
+    // As for docker, a host's own entry decides also if it is empty: then the entries of the file count.
+    let (key, helper) = own.map_or((None, store), |(key, helper)| (Some(key), helper));
+    let helper = match helper.filter(|helper| !helper.is_empty()) {
+        Some(helper) => ask_helper(&helper, &host.names(key.as_deref()))
+            .map_err(|source| CredentialsError::Helper { path: path.display().to_string(), source })?,
+        None => None,
+    };
+    let mut entries = Vec::new();
+    for (key, auth) in auths.unwrap_or_default() {
+        if let Some(namespace) = host.namespace(&key) {
+            let login = auth.map_or(Ok(None), |Object(auth)| inline(auth)).map(|login| login.map(Arc::new));
+            // Of several spellings of one host, the entry with a login counts, and among those the exact name.
+            let rank = (namespace.len(), !matches!(login, Ok(None)), key == host.name);
+            entries.push((rank, namespace.to_string(), login));
         }
     }
-    let entries = auths.unwrap_or_default().into_iter();
-    match entries.filter(|(key, _)| covers(key, &host, repository)).max_by_key(|(key, _)| key.len()) {
-        Some((_, Some(Object(auth)))) => inline(auth).map_err(invalid),
-        _ => Ok(None),
+    entries.sort_by_key(|(rank, ..)| std::cmp::Reverse(*rank));
+    let entries = entries.into_iter().map(|(_, namespace, login)| (namespace, login)).collect();
+    Ok(HostLogins { path: path.display().to_string(), helper: helper.map(Arc::new), entries })
+}
+
+/// Asks a helper for each name in turn, until it has credentials for one.
+fn ask_helper(helper: &str, names: &[String]) -> Result<Option<Login>, HelperError> {
+    for name in names {
+        if let Some(login) = credential_helper::get(helper, name)? {
+            return Ok(Some(login));
+        }
     }
+    Ok(None)
+}
+
+/// True if a namespace is that of a repository, or lies above it.
+fn covers(namespace: &str, repository: Option<&str>) -> bool {
+    let rest = repository.and_then(|repository| repository.strip_prefix(namespace));
+    namespace.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What is wrong with a file that could not be understood. Nothing of it is quoted: it holds secrets, and they may stand
@@ -125,45 +227,43 @@ fn inline(auth: Auth) -> Result<Option<Login>, &'static str> {
     use secrecy::ExposeSecret;
     let is_said = |secret: &SecretString| !secret.expose_secret().is_empty();
     let Auth { auth, username, password, identitytoken } = auth;
-    if let Some(identitytoken) = identitytoken.filter(is_said) {
-        return Ok(Some(Login::IdentityToken(identitytoken)));
+    let username = username.filter(|username| !username.is_empty());
+    if let Some(token) = identitytoken.filter(is_said) {
+        let username = username.or_else(|| Some(user_and_password(&auth?).ok()?.0));
+        return Ok(Some(Login::IdentityToken { username: username.unwrap_or_default(), token }));
     }
-    if let Some(username) = username.filter(|username| !username.is_empty()) {
+    if let Some(username) = username {
         return Ok(Some(Login::Password { username, password: password.unwrap_or_default() }));
     }
     let Some(auth) = auth.filter(is_said) else { return Ok(None) };
+    user_and_password(&auth).map(|(username, password)| Some(Login::Password { username, password }))
+}
+
+fn user_and_password(auth: &SecretString) -> Result<(String, SecretString), &'static str> {
+    use secrecy::ExposeSecret;
     let decoded = STANDARD.decode(auth.expose_secret().trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let (username, password) = decoded
         .as_deref()
         .and_then(|text| text.split_once(':'))
         .ok_or("has an auth that is not the base64 of user:password")?;
     // docker pads its own with NUL
-    Ok(Some(Login::Password { username: username.to_string(), password: password.trim_end_matches('\0').into() }))
+    Ok((username.to_string(), password.trim_end_matches('\0').into()))
 }
 
-/// True if a key of `auths` stands for a repository: docker's are a host, or a URL with it; podman's may go on with the
-/// beginning of the repository's name.
-fn covers(key: &str, host: &str, repository: Option<&str>) -> bool {
-    if canonical(key) == host {
-        return true;
-    }
-    let Some((key_host, namespace)) = key.split_once('/').filter(|_| !key.contains("://")) else { return false };
-    canonical(key_host) == host
-        && repository
-            .and_then(|repository| repository.strip_prefix(namespace))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// The host of a key, under one name for each registry: Docker Hub has several, and one account. A key with a namespace
-/// is no host.
-fn canonical(key: &str) -> String {
+/// The host that a key names, with its port if the key has one, in lower case.
+fn host_of(key: &str) -> String {
     let host = match key.split_once("://") {
         Some((_, rest)) => rest.split('/').next().unwrap_or(rest),
         None => key.strip_suffix("/v1/").or_else(|| key.strip_suffix("/v2/")).unwrap_or(key),
     };
-    match host.trim_end_matches('/') {
-        "docker.io" | "index.docker.io" | "registry-1.docker.io" => "docker.io".to_string(),
-        other => other.to_ascii_lowercase(),
+    host.trim_end_matches('/').to_ascii_lowercase()
+}
+
+/// Docker Hub has several hosts, and one account.
+fn without_alias(host: String) -> String {
+    match host.as_str() {
+        "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB.to_string(),
+        _ => host,
     }
 }
 
@@ -179,8 +279,14 @@ mod tests {
         file
     }
 
-    fn user(login: Option<Login>) -> Option<String> {
-        match login {
+    /// The login for a repository of a registry: a URL, or the host of one with TLS.
+    fn login(path: &Path, registry: &str, repository: Option<&str>) -> Result<Option<Arc<Login>>, CredentialsError> {
+        let url = if registry.contains("://") { registry.to_string() } else { format!("https://{registry}") };
+        read_logins(path, &Host::of(&url.parse().unwrap()))?.login(repository)
+    }
+
+    fn user(login: Option<Arc<Login>>) -> Option<String> {
+        match login.as_deref() {
             Some(Login::Password { username, password }) => Some(format!("{username}:{}", password.expose_secret())),
             _ => None,
         }
@@ -195,7 +301,11 @@ mod tests {
         let of = |host: &str| login(file.path(), host, None).unwrap();
         assert_eq!(user(of("registry-1.docker.io")).as_deref(), Some("hub:pw"));
         assert_eq!(user(of("R.example:5000")).as_deref(), Some("u:p"));
-        assert!(matches!(of("id.example"), Some(Login::IdentityToken(_))));
+        let identity = of("id.example");
+        assert!(
+            matches!(identity.as_deref(), Some(Login::IdentityToken { username, .. }) if username == "x"),
+            "{identity:?}"
+        );
         assert!(of("r.example").is_none() && of("stored.example").is_none());
     }
 
@@ -209,6 +319,48 @@ mod tests {
         assert_eq!(of("team/app").as_deref(), Some("app:"));
         assert_eq!(of("team/application").as_deref(), Some("team:"));
         assert_eq!(of("other/app").as_deref(), Some("all:"));
+    }
+
+    #[test]
+    fn a_key_with_the_default_port_and_one_without_it_name_the_same_registry() {
+        for (key, registry, is_same) in [
+            ("r.example:443", "https://r.example", true),
+            ("r.example", "https://r.example:443", true),
+            ("R.example:443", "https://r.example:443", true),
+            ("https://r.example:443", "https://r.example", true),
+            ("https://r.example:443/v1/", "https://r.example", true),
+            ("https://r.example/v2/", "https://r.example:443", true),
+            ("r.example:443/team", "https://r.example", true),
+            ("r.example/team", "https://r.example:443", true),
+            ("r.example:80", "http://r.example", true),
+            ("r.example", "http://r.example:80", true),
+            ("index.docker.io:443", "https://registry-1.docker.io", true),
+            ("[::1]:443", "https://[::1]", true),
+            ("r.example:80", "https://r.example", false),
+            ("r.example:443", "http://r.example", false),
+            ("r.example", "https://r.example:5000", false),
+            ("r.example:443", "https://r.example:5000", false),
+            ("r.example:4430", "https://r.example", false),
+        ] {
+            let file = file(&format!(r#"{{"auths":{{"{key}":{{"username":"u","password":"p"}}}}}}"#));
+            let found = user(login(file.path(), registry, Some("team/app")).unwrap());
+            assert_eq!(found.is_some(), is_same, "{key} for {registry}");
+        }
+        let both = r#"{"auths":{"r.example:443":{"username":"u","password":""},"r.example":{},
+                       "q.example:443":{"username":"port","password":""},"q.example":{"username":"exact","password":""}}}"#;
+        let both = file(both);
+        assert_eq!(user(login(both.path(), "r.example", None).unwrap()).as_deref(), Some("u:"));
+        assert_eq!(user(login(both.path(), "q.example", None).unwrap()).as_deref(), Some("exact:"));
+    }
+
+    #[test]
+    fn helpers_are_asked_for_each_spelling_of_the_host() {
+        let host = |url: &str| Host::of(&url.parse().unwrap());
+        assert_eq!(host("https://r.example").names(None), ["r.example", "r.example:443"]);
+        let own = host("https://r.example:443").names(Some("https://r.example:443/v1/"));
+        assert_eq!(own, ["r.example:443", "r.example"]);
+        assert_eq!(host("http://r.example:5000").names(Some("r.example:5000")), ["r.example:5000"]);
+        assert_eq!(host("https://registry-1.docker.io").names(None), [DOCKER_HUB_KEY]);
     }
 
     #[test]

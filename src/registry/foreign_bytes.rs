@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::List;
 use super::challenge::{Challenge, parse_challenges};
-use super::docker_config;
+use super::docker_config::{self, Host};
 use super::error_body::error_code;
 use super::headers::{ContentRange, next_link, retry_after};
 use super::page::Page;
@@ -128,7 +128,9 @@ proptest! {
     fn credentials_files(bytes in credentials_file()) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        if let Err(error) = docker_config::login(file.path(), "r.example", Some("team/app")) {
+        let host = Host::of(&"https://r.example/".parse().unwrap());
+        let login = docker_config::read_logins(file.path(), &host).and_then(|logins| logins.login(Some("team/app")));
+        if let Err(error) = login {
             let shown = format!("{error} {error:?}");
             prop_assert!(SECRETS.iter().all(|secret| !shown.contains(secret)), "{shown}");
         }

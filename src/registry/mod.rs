@@ -4,6 +4,7 @@
 //! status, or the [`Trouble`] that stood in for one. Nothing here judges.
 
 mod auth;
+mod auth_requests;
 mod body;
 mod brought;
 mod budget;
@@ -23,13 +24,17 @@ mod error_body;
 mod foreign_bytes;
 mod gate;
 mod headers;
+mod introduction;
 mod list;
+mod login_cache;
 mod page;
 mod paging;
 mod payload;
 mod scheme;
+mod schemes;
 mod standing;
 mod tls;
+mod tokens;
 mod traffic;
 mod transport;
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use registry_integrity_probe::demo::{Auth, Registry, TokenService};
+use registry_integrity_probe::demo::{Auth, Image, Registry, TokenService};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -113,6 +113,58 @@ async fn a_sweep_takes_its_password_from_a_credential_helper() {
     }
     let outcome = sweep_with(folder.path(), &registry.url(), "{}").run().await;
     assert_eq!(outcome.code, Some(3), "without credentials: {outcome:?}");
+}
+
+/// A helper that notes each run in `runs`, hands out `old` at first and `new` later, and leaves a child that holds its
+/// output open.
+fn write_counting_helper(folder: &Path) {
+    let program = folder.join("docker-credential-test");
+    let runs = folder.join("runs");
+    let script = format!(
+        "#!/bin/sh\nread -r host\nsleep 600 &\necho run >> {runs}\n\
+         [ $(wc -l < {runs}) = 1 ] && secret=old || secret=new\n\
+         echo '{{\"ServerURL\":\"x\",\"Username\":\"probe\",\"Secret\":\"'$secret'\"}}'\n",
+        runs = runs.display(),
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+#[tokio::test]
+async fn a_helper_is_run_once_and_again_when_its_password_is_rejected() {
+    for (password, runs) in [("old", 1), ("new", 2)] {
+        let registry = registry_with(&app()).await;
+        for n in 0..30 {
+            registry.push(&format!("more:{n}"), &Image::manifest().named(&format!("more {n}")));
+        }
+        registry.require(Auth::basic("probe", password));
+        let folder = tempfile::tempdir().unwrap();
+        write_counting_helper(folder.path());
+        let sweep = sweep_with(folder.path(), &registry.url(), r#"{"credsStore":"test"}"#);
+        assert_intact(&sweep.env("PATH", path_with(folder.path())).run().await, password);
+        let seen = std::fs::read_to_string(folder.path().join("runs")).unwrap();
+        assert_eq!(seen.lines().count(), runs, "for the password {password}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_with_the_default_port_names_the_registry_without_it() {
+    let registry = registry_with(&app()).await;
+    registry.require(Auth::basic("probe", "hunter2"));
+    // printf probe:hunter2 | base64
+    let auth = r#"{"auth":"cHJvYmU6aHVudGVyMg=="}"#;
+    let folder = tempfile::tempdir().unwrap();
+    write_helper(folder.path(), "probe");
+    for (url, text) in [
+        ("http://registry.invalid", format!(r#"{{"auths":{{"registry.invalid:80":{auth}}}}}"#)),
+        ("http://registry.invalid:80", format!(r#"{{"auths":{{"registry.invalid":{auth}}}}}"#)),
+        ("http://registry.invalid", r#"{"credHelpers":{"registry.invalid:80":"test"}}"#.to_string()),
+        ("http://registry.invalid:80", r#"{"credHelpers":{"registry.invalid":"test"}}"#.to_string()),
+    ] {
+        let proxy = Front::start(registry.address(), without_the_host).await;
+        let sweep = sweep_with(folder.path(), url, &text).env("PATH", path_with(folder.path()));
+        assert_intact(&sweep.env("http_proxy", format!("http://{}", proxy.address)).run().await, &text);
+    }
 }
 
 /// The registry's own service gives a token to anybody; this one in front asks for the identity token first.

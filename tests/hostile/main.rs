@@ -8,6 +8,7 @@ mod sweeping;
 
 mod authentication;
 mod catalogs;
+mod credentials_first;
 mod descriptors;
 mod documented;
 mod environment;
