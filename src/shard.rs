@@ -54,6 +54,11 @@ impl Shard {
         self.index
     }
 
+    /// True if there are no others.
+    pub fn is_only_one(self) -> bool {
+        self.count == 1
+    }
+
     /// True if a repository is this shard's to look at.
     pub fn holds(self, repository: &str) -> bool {
         let name = fnv1a(repository.as_bytes());

@@ -40,6 +40,34 @@ async fn check_config_prints_every_fault_with_its_line() {
 }
 
 #[tokio::test]
+async fn check_config_warns_of_patterns_that_look_like_globs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("probe.yaml");
+    let path = file.display().to_string();
+    let check = async |patterns: &str| {
+        let text = format!(
+            "registries:\n  - url: https://registry.example.com\n    repositories:\n      include: {patterns}\n    \
+             tags: {{exclude: ['v1.?']}}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        probe(["check-config", &path]).run().await
+    };
+    let outcome = check("['team/*', 'team/.*', 'app-*']").await;
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), format!("{path}: valid, 1 registry\n").as_str()));
+    let warnings: Vec<&str> = outcome.stderr.lines().collect();
+    let expected = [("4:17", "team/*", "team/.*"), ("4:38", "app-*", "app-.*"), ("5:22", "v1.?", r"v1\\\\..")];
+    assert_eq!(warnings.len(), expected.len(), "{}", outcome.stderr);
+    for (warning, (place, pattern, meant)) in warnings.iter().zip(expected) {
+        for part in ["level=warn", &format!("{path}:{place}:"), pattern, meant] {
+            assert!(warning.contains(part), "{part}: {warning}");
+        }
+    }
+    let outcome = check("['*']").await;
+    assert_eq!(outcome.code, Some(2), "it is no regular expression at all");
+    assert!(outcome.stderr.contains("did you mean \".*\"?"), "{}", outcome.stderr);
+}
+
+#[tokio::test]
 async fn sweep_exits_by_what_it_found() {
     let registry = Registry::start().await.unwrap();
     let image = Image::index().named("app").platforms(["linux/amd64", "linux/arm64"]);

@@ -37,6 +37,8 @@ pub struct Fault {
     pub column: usize,
     /// What is wrong, and what is expected.
     pub message: String,
+    /// True if the file can be used all the same.
+    pub is_warning: bool,
 }
 
 impl fmt::Display for Fault {
@@ -56,6 +58,10 @@ impl Position {
     pub const START: Self = Self { line: 1, column: 1 };
 
     pub fn fault(self, message: impl Into<String>) -> Fault {
-        Fault { line: self.line, column: self.column, message: message.into() }
+        Fault { line: self.line, column: self.column, message: message.into(), is_warning: false }
+    }
+
+    pub fn warning(self, message: impl Into<String>) -> Fault {
+        Fault { is_warning: true, ..self.fault(message) }
     }
 }

@@ -96,12 +96,15 @@ pub(crate) fn read_document<T>(
     let mut faults = Vec::new();
     let root = read_root(bytes, &mut faults).filter(|root| !root.is_null());
     let document = root.and_then(|root| read(&root, &mut faults));
-    if faults.is_empty() {
-        return Ok(document);
-    }
     faults.sort();
     // What an alias repeats is read, and found faulty, more than once.
     faults.dedup();
+    for warning in faults.extract_if(.., |fault| fault.is_warning) {
+        tracing::warn!("{}:{warning}", path.display());
+    }
+    if faults.is_empty() {
+        return Ok(document);
+    }
     Err(ConfigError::Faults { path: path.to_path_buf(), faults })
 }
 

@@ -7,12 +7,14 @@ mod fault;
 mod http_client;
 mod limits;
 mod load;
+mod pattern;
 mod registry_url;
 mod section;
 mod target;
 pub mod units;
 mod yaml;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -93,6 +95,11 @@ impl Target {
         self.shard.is_none_or(|shard| shard.holds(repository))
     }
 
+    /// True if this process checks all repositories, not only those of its shard.
+    pub fn is_all_in_its_shard(&self) -> bool {
+        self.shard.is_none_or(Shard::is_only_one)
+    }
+
     /// The URL as people write it, without a slash at its end.
     pub fn url_text(&self) -> String {
         self.url.as_str().trim_end_matches('/').to_string()
@@ -160,6 +167,18 @@ impl Filter {
     pub fn admits(&self, name: &str) -> bool {
         (self.include.is_empty() || self.include.iter().any(|regex| regex.is_match(name)))
             && !self.exclude.iter().any(|regex| regex.is_match(name))
+    }
+
+    /// Which patterns of `include` match one of the names, by their place.
+    pub fn matched(&self, names: &[String]) -> BTreeSet<usize> {
+        let patterns = self.include.iter().enumerate();
+        patterns.filter(|(_, regex)| names.iter().any(|name| regex.is_match(name))).map(|(place, _)| place).collect()
+    }
+
+    /// The patterns of `include` that are not among these places, as they were written.
+    pub fn unmatched<'a>(&'a self, matched: &'a BTreeSet<usize>) -> impl Iterator<Item = &'a str> {
+        let patterns = self.include.iter().enumerate();
+        patterns.filter(|(place, _)| !matched.contains(place)).map(|(_, regex)| pattern::written(regex))
     }
 }
 

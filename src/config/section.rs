@@ -146,6 +146,15 @@ impl<'n> Section<'n, '_> {
 
     /// A key's list, without those items that `parse` does not understand; empty if it is absent.
     pub fn list<T, E: Display>(&mut self, key: &'static str, parse: impl Fn(&'n str) -> Result<T, E>) -> Vec<T> {
+        self.list_with_warnings(key, |text| parse(text).map(|value| (value, None)))
+    }
+
+    /// The same, where `parse` may also find something odd about an item that it understands.
+    pub fn list_with_warnings<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&'n str) -> Result<(T, Option<String>), E>,
+    ) -> Vec<T> {
         let mut values = Vec::new();
         for item in self.items(key).unwrap_or_default() {
             let parsed = match item.text() {
@@ -153,7 +162,10 @@ impl<'n> Section<'n, '_> {
                 _ => Err(format!("expected a single value as the list's item, found {}", item.kind())),
             };
             match parsed {
-                Ok(value) => values.push(value),
+                Ok((value, warning)) => {
+                    values.push(value);
+                    self.faults.extend(warning.map(|odd| item.position.warning(format!("`{key}`: {odd}"))));
+                }
                 Err(error) => self.faults.push(item.position.fault(format!("`{key}`: {error}"))),
             }
         }

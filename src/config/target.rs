@@ -10,6 +10,7 @@ use url::Url;
 
 use super::fault::Position;
 use super::http_client::{is_off, proxy_url, read_credentials, read_tls};
+use super::pattern;
 use super::registry_url::RegistryUrl;
 use super::section::{Section, most_similar, shorten};
 use super::units::{parse_duration, parse_size};
@@ -154,7 +155,11 @@ impl Target {
 }
 
 fn read_filter(section: &mut Section<'_, '_>) -> Filter {
-    Filter { include: section.list("include", anchored), exclude: section.list("exclude", anchored) }
+    Filter { include: read_patterns(section, "include"), exclude: read_patterns(section, "exclude") }
+}
+
+fn read_patterns(section: &mut Section<'_, '_>, key: &'static str) -> Vec<Regex> {
+    section.list_with_warnings(key, |text| pattern::anchored(text).map(|regex| (regex, pattern::warning(text))))
 }
 
 fn name(text: &str) -> Result<String, &'static str> {
@@ -224,16 +229,6 @@ fn rate_limit(text: &str) -> Result<Option<f64>, String> {
             shorten(text)
         )),
     }
-}
-
-/// The pattern is read by itself first: `a)|(b` would make sense only between the parentheses that anchor it.
-fn anchored(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})$"))).map_err(|error| {
-        let text = error.to_string();
-        // The other lines of a syntax error draw the pattern with a pointer into it.
-        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        format!("\"{}\" is not a regular expression: {reason}", shorten(pattern))
-    })
 }
 
 fn image(text: &str, authority: &str) -> Result<ImageSelector, String> {
