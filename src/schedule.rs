@@ -271,6 +271,7 @@ async fn sweep_once(
                 hashing: Some(hashing),
                 traffic: Arc::clone(&registry.traffic),
                 known: known.failures(),
+                catalog: &known.catalog,
                 progress,
             };
             (setup.sweep)(Arc::clone(&setup.client), job).await
@@ -288,25 +289,24 @@ async fn sweep_once(
         }
     };
     let ended = registry.keep_proofs_during(ended).await;
+    let give_up = |why| {
+        let known = registry.known();
+        given_up(&setup.target, known.failures(), &known.catalog, started_at, why)
+    };
     match ended {
         Some(Ok((report, changes))) => {
             log_changes(&registry.name, &changes);
             pace.learn(&report);
-            if report.outcome == Outcome::Complete {
+            if report.outcome == Outcome::Complete && !report.empty {
                 registry.found_beside(hashing.forget_unasked(began)).await;
             }
             report
         }
         Some(Err(error)) => {
             tracing::error!(registry = registry.name, %error, "a sweep failed; this is a defect of the probe");
-            given_up(
-                &setup.target,
-                registry.known().failures(),
-                started_at,
-                "the probe itself failed; its log says where",
-            )
+            give_up("the probe itself failed; its log says where")
         }
-        None => given_up(&setup.target, registry.known().failures(), started_at, "the sweep was not begun"),
+        None => give_up("the sweep was not begun"),
     }
 }
 

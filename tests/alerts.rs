@@ -99,6 +99,8 @@ fn the_alerts_are_there() {
             "RegistryManifestIntegrityFailure",
             "RegistryIntegrityProbeStale",
             "RegistryCatalogInaccessible",
+            "RegistryImagesVanished",
+            "RegistryEmpty",
             "RegistryImageUnverified",
             "RegistryImageBrokenInUse",
             "RegistryProbeSlow",

@@ -8,7 +8,7 @@ use std::process::Command;
 use registry_integrity_probe::demo::{Image, Registry};
 use registry_integrity_probe::output;
 use registry_integrity_probe::report::{Cause, Reason, Report};
-use sample::{bad_layer, broken, failed, intact, orphan_child, partial, unjudged_layer};
+use sample::{bad_layer, broken, empty, failed, intact, orphan_child, partial, unjudged_layer};
 use support::probe::probe;
 
 fn junit(reports: &[Report]) -> String {
@@ -33,6 +33,14 @@ fn assert_valid(document: &str) {
     if let Some((is_valid, said)) = validate(document) {
         assert!(is_valid, "{said}{document}");
     }
+}
+
+#[test]
+fn a_registry_without_images_is_a_skipped_case() {
+    let document = junit(&[empty("private")]);
+    assert_valid(&document);
+    assert!(document.contains("tests=\"1\" failures=\"0\" errors=\"0\" skipped=\"1\""), "{document}");
+    assert!(document.contains("<skipped message=\"EMPTY: no image was checked, 0 objects in 0 repositories\"/>"));
 }
 
 #[test]

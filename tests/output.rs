@@ -8,7 +8,7 @@ use registry_integrity_probe::commands::Exit;
 use registry_integrity_probe::oci::Digest;
 use registry_integrity_probe::output::{self, Terminal};
 use registry_integrity_probe::report::{Cause, ImageCounts, Outcome, Reason, Report, Unverified};
-use sample::{bad_layer, broken, failed, intact, nine_o_clock, orphan_child, partial, unjudged_layer};
+use sample::{bad_layer, broken, empty, failed, intact, nine_o_clock, orphan_child, partial, unjudged_layer};
 use serde_json::json;
 
 fn text(reports: &[Report], terminal: Terminal) -> String {
@@ -133,7 +133,7 @@ fn json_is_the_documented_report() {
         json!({"registries": [{
             "registry": "private", "url": "https://registry.example.com:5050/",
             "started_at": "2026-04-19T09:00:00Z", "duration_seconds": 1.9,
-            "outcome": "complete", "catalog_accessible": true, "repositories": 22,
+            "outcome": "complete", "catalog_accessible": true, "empty": false, "repositories": 22,
             "images": {"intact": 62, "broken": 2, "unverified": 0},
             "objects": {"manifest": 63, "child": 118, "config": 120, "layer": 840},
             "requests": 1210, "received_bytes": 340_112,
@@ -164,6 +164,8 @@ fn the_exit_code_tells_the_worst() {
         (vec![intact("a"), partial("b", vec![unjudged_layer("x", Cause::Timeout, &["app:1"])])], 3),
         (vec![failed("a"), intact("b")], 3),
         (vec![cut_short], 3),
+        (vec![empty("a")], 0),
+        (vec![empty("a"), partial("b", vec![unjudged_layer("x", Cause::Timeout, &["app:1"])])], 3),
         (vec![kept_through_an_outage], 1),
         (vec![failed("a"), broken("b", vec![orphan_child()]), intact("c")], 1),
     ] {

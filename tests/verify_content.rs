@@ -40,6 +40,7 @@ async fn hash_all(registry: &Registry, patience: Duration) -> Report {
             hashing: None,
             traffic,
             known: &[],
+            catalog: &Default::default(),
             progress: Arc::default(),
         },
     )

@@ -233,7 +233,7 @@ async fn registries_say_null_for_what_is_not_known() {
                 "interval_seconds": 900.0, "sweeping_since": "2026-04-19T09:15:00Z",
                 "last_sweep": "2026-04-19T09:00:02Z", "last_success": "2026-04-19T09:00:02Z",
                 "started_at": "2026-04-19T09:00:00Z", "duration_seconds": 1.9, "outcome": "complete",
-                "catalog_accessible": true, "repositories": 22,
+                "catalog_accessible": true, "empty": false, "repositories": 22,
                 "images": {"intact": 62, "broken": 0, "unverified": 0},
                 "objects": {"manifest": 63, "child": 118, "config": 120, "layer": 840},
                 "requests": 1210, "received_bytes": 340_112, "failures": 0, "unverified": 0,
@@ -241,7 +241,7 @@ async fn registries_say_null_for_what_is_not_known() {
             {
                 "name": "b", "url": "https://registry.example.com:5050", "mode": "authoritative",
                 "interval_seconds": 900.0, "sweeping_since": null, "last_sweep": null, "last_success": null,
-                "started_at": null, "duration_seconds": null, "outcome": null, "catalog_accessible": null,
+                "started_at": null, "duration_seconds": null, "outcome": null, "catalog_accessible": null, "empty": null,
                 "repositories": null, "images": null, "objects": null, "requests": null, "received_bytes": null,
                 "failures": null, "unverified": null,
             },

@@ -137,6 +137,7 @@ fn walking(c: &mut Criterion) {
                 hashing: None,
                 traffic: Arc::default(),
                 known: &[],
+                catalog: &Default::default(),
                 progress: Arc::default(),
             };
             let (report, _) = runtime.block_on(sweep(Arc::clone(&registry), job));

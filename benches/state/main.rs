@@ -94,6 +94,7 @@ async fn sweeps(registry: &Registry, target: &Target, folder: Option<&Path>, obj
             traffic: Arc::clone(&known.traffic),
             hashing: None,
             known: before.failures(),
+            catalog: &Default::default(),
             progress: Arc::default(),
         };
         let (report, _) = known.keep_proofs_during(sweep(client, job)).await;

@@ -134,6 +134,7 @@ impl Watched {
                 traffic: Arc::clone(&registry.traffic),
                 hashing: None,
                 known: known.failures(),
+                catalog: &Default::default(),
                 progress,
             };
             let (report, _) = sweep(client, job).await;

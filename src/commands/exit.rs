@@ -31,7 +31,7 @@ impl Exit {
         match reports.iter().map(Verdict::of).max() {
             Some(Verdict::Broken) => Self::Failure,
             Some(Verdict::Unverified) => Self::Unverified,
-            Some(Verdict::Intact) | None => Self::Success,
+            Some(Verdict::Intact | Verdict::Empty) | None => Self::Success,
         }
     }
 }

@@ -74,8 +74,16 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Comman
             let traffic = Arc::clone(&registry.traffic);
             let manifests = Arc::new(Manifests::none());
             let known = registry.known();
-            let job =
-                Job { target: &target, proofs, manifests, hashing: None, traffic, known: known.failures(), progress };
+            let job = Job {
+                target: &target,
+                proofs,
+                manifests,
+                hashing: None,
+                traffic,
+                known: known.failures(),
+                catalog: &known.catalog,
+                progress,
+            };
             let (report, _) = registry.keep_proofs_during(sweep(client, job)).await;
             drop(bar);
             registry.ended_and_kept(report, SystemTime::now()).await;
@@ -94,7 +102,8 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Comman
     for (target, registry) in config.registries.iter().zip(state.registries()) {
         if !ended.contains(&target.name) {
             let (known, now) = (registry.known(), SystemTime::now());
-            let report = given_up(target, known.failures(), now, "the probe itself failed; its log says where");
+            let why = "the probe itself failed; its log says where";
+            let report = given_up(target, known.failures(), &known.catalog, now, why);
             registry.ended_and_kept(report, now).await;
         }
         reports.extend(registry.known().report.map(Arc::unwrap_or_clone));

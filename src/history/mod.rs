@@ -157,6 +157,8 @@ mod tests {
             duration_seconds: 1.0,
             outcome: Outcome::Complete,
             catalog_accessible: true,
+            catalog: Default::default(),
+            empty: false,
             catalog_reached: true,
             repositories: 1,
             images: Default::default(),

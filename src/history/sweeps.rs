@@ -25,6 +25,9 @@ pub struct SweepRecord {
     pub outcome: Outcome,
     /// True if the catalog was read to its end.
     pub catalog_accessible: bool,
+    /// True if the registry answered, and no image was checked.
+    #[serde(default)]
+    pub empty: bool,
     /// Repositories that it was to look at.
     pub repositories: u64,
     /// Images by state.
@@ -57,6 +60,7 @@ impl SweepRecord {
             duration_seconds: report.duration_seconds,
             outcome: report.outcome,
             catalog_accessible: report.catalog_accessible,
+            empty: report.empty,
             repositories: report.repositories,
             images: report.images,
             objects: report.objects,

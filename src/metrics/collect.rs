@@ -110,6 +110,9 @@ impl Samples {
                 self.add(family, &[registry], seconds_since_epoch(time));
             }
         }
+        if let Some(empty) = known.empty {
+            self.add(&family::EMPTY, &[registry], f64::from(u8::from(empty)));
+        }
         if let Some(report) = &known.report {
             self.add(&family::SWEEP_DURATION, &[registry], report.duration_seconds);
             self.add(&family::CATALOG_ACCESSIBLE, &[registry], f64::from(u8::from(report.catalog_accessible)));

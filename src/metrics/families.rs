@@ -61,6 +61,8 @@ families! {
     LAST_SWEEP: GAUGE = "registry_integrity_last_sweep_timestamp_seconds" ["registry"] own,
     /// When the last sweep that found everything intact ended, in seconds since the epoch. Absent before the first.
     LAST_SUCCESS: GAUGE = "registry_integrity_last_success_timestamp_seconds" ["registry"] own,
+    /// Whether the last sweep that reached the registry checked no image (1) or at least one (0). Absent before the first.
+    EMPTY: GAUGE = "registry_integrity_empty" ["registry"],
     /// How long the last sweep took. Absent before the first.
     SWEEP_DURATION: GAUGE = "registry_integrity_sweep_duration_seconds" ["registry"] own,
     /// Configured time between the starts of two sweeps.

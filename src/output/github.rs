@@ -14,7 +14,7 @@ const MAX_IMAGES: usize = 10;
 /// Characters of foreign text in one cell of the summary.
 const MAX_DETAIL: usize = 300;
 
-/// Writes an error for each failure, a warning for each cause of what could not be judged, and the totals.
+/// Writes an error for each failure, a warning for each cause of what could not be judged, a registry without images, and the totals.
 ///
 /// GitHub shows the first ten of either beside the run and all of them in the log.
 pub fn annotations(reports: &[Report], out: &mut dyn io::Write) -> io::Result<()> {
@@ -32,6 +32,10 @@ pub fn annotations(reports: &[Report], out: &mut dyn io::Write) -> io::Result<()
             let title = format!("{} {}", cause.as_str().to_uppercase(), not_judged(&entries));
             write_command(out, "warning", &title, &format!("{}\nin registry {}", example(&entries), report.registry))?;
         }
+    }
+    for report in reports.iter().filter(|report| report.empty) {
+        let message = format!("no image was checked\nin registry {}", report.registry);
+        write_command(out, "warning", "EMPTY registry", &message)?;
     }
     for report in reports {
         let verdict = Verdict::of(report).as_str().to_uppercase();

@@ -1,7 +1,8 @@
 //! Reports for the test view of a CI server: JUnit XML in the dialect of Jenkins, which the others read too.
 //!
 //! A registry is a suite, and each finding in it a test case: a failure, or an error for what could not be judged. A
-//! suite without findings has one case that passed, since some servers take an empty suite for a broken run.
+//! suite without findings has one case that passed, since some servers take an empty suite for a broken run; if there was
+//! no image to check, that case was skipped.
 
 use std::io;
 
@@ -22,17 +23,27 @@ pub fn junit(reports: &[Report], out: &mut dyn io::Write) -> io::Result<()> {
 fn write_suite(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
     let name = attribute(&report.registry);
     let (failures, errors) = (report.failures.len(), report.unverified.len());
-    let is_intact = Verdict::of(report) == Verdict::Intact;
-    let tests = failures + errors + usize::from(is_intact);
+    let verdict = Verdict::of(report);
+    let tests = failures + errors + usize::from(matches!(verdict, Verdict::Intact | Verdict::Empty));
     let seconds = report.duration_seconds;
     // Without the `Z`, which Ant's schema does not allow.
     let timestamp = humantime::format_rfc3339_seconds(report.started_at).to_string();
     let timestamp = timestamp.trim_end_matches('Z');
     write!(out, "  <testsuite name={name} tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\"")?;
+    if verdict == Verdict::Empty {
+        write!(out, " skipped=\"1\"")?;
+    }
     writeln!(out, " time=\"{seconds:.3}\" timestamp=\"{timestamp}\">")?;
     write_properties(report, out)?;
-    if is_intact {
-        writeln!(out, "    <testcase classname={name} name=\"all images\" time=\"{seconds:.3}\"/>")?;
+    let case = format!("<testcase classname={name} name=\"all images\" time=\"{seconds:.3}\"");
+    match verdict {
+        Verdict::Intact => writeln!(out, "    {case}/>")?,
+        Verdict::Empty => {
+            writeln!(out, "    {case}>")?;
+            writeln!(out, "      <skipped message={}/>", attribute(&format!("EMPTY: {}", totals(report))))?;
+            writeln!(out, "    </testcase>")?;
+        }
+        Verdict::Unverified | Verdict::Broken => {}
     }
     for failure in &report.failures {
         write_failure(failure, report, out)?;

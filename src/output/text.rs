@@ -16,7 +16,7 @@ const MAX_UNVERIFIED: usize = 10;
 
 /// Writes a summary of some reports.
 pub fn text(reports: &[Report], terminal: Terminal, out: &mut dyn io::Write) -> io::Result<()> {
-    for report in reports.iter().filter(|report| Verdict::of(report) != Verdict::Intact) {
+    for report in reports.iter().filter(|report| !report.failures.is_empty() || !report.unverified.is_empty()) {
         // Without a name of its own, a registry has that of its URL.
         let authority = report.url.split_once("://").map(|(_, rest)| rest.trim_end_matches('/'));
         if authority == Some(&report.registry) {
@@ -45,7 +45,7 @@ pub fn text(reports: &[Report], terminal: Terminal, out: &mut dyn io::Write) -> 
 pub(crate) fn style(verdict: Verdict) -> Style {
     let colour = match verdict {
         Verdict::Intact => AnsiColor::Green,
-        Verdict::Unverified => AnsiColor::Yellow,
+        Verdict::Empty | Verdict::Unverified => AnsiColor::Yellow,
         Verdict::Broken => AnsiColor::Red,
     };
     colour.on_default().bold()
@@ -117,7 +117,8 @@ pub(super) fn unjudged(entry: &Unverified) -> String {
     let repository = entry.repository.as_deref().unwrap_or_default();
     match entry.kind {
         Some(kind) => format!("{kind} of {repository}"),
-        None if entry.repository.is_none() => "catalog".to_string(),
+        None if entry.repository.is_none() && entry.reference == Unverified::CATALOG => "catalog".to_string(),
+        None if entry.repository.is_none() => "filter".to_string(),
         None => format!("tags of {repository}"),
     }
 }
@@ -126,15 +127,20 @@ pub(super) fn unjudged(entry: &Unverified) -> String {
 pub(super) fn totals(report: &Report) -> String {
     let images = report.images;
     let mut parts = Vec::new();
+    if report.empty {
+        // Said by the verdict, unless that is a graver one.
+        let lead = if Verdict::of(report) == Verdict::Empty { "" } else { "EMPTY, " };
+        parts.push(format!("{lead}no image was checked"));
+    }
     if !report.catalog_accessible {
-        let unread = "the catalog could not be read to its end".to_string();
+        parts.push(unread_catalog(report).to_string());
         if images.total() == 0 {
-            return unread;
+            return parts.join(", ");
         }
-        parts.push(unread);
     }
     let of_all = format!("of {}", counted(images.total(), "image", "images"));
     match (images.broken, images.unverified) {
+        (0, 0) if report.empty => {}
         (0, 0) => parts.push(counted(images.intact, "image", "images")),
         (broken, 0) => parts.push(format!("{broken} {of_all} broken")),
         (0, unverified) => parts.push(format!("{unverified} {of_all} unverified")),
@@ -143,6 +149,15 @@ pub(super) fn totals(report: &Report) -> String {
     let objects = counted(report.objects.total(), "object", "objects");
     parts.push(format!("{objects} in {}", counted(report.repositories, "repository", "repositories")));
     parts.join(", ")
+}
+
+fn unread_catalog(report: &Report) -> &'static str {
+    let is_incomplete = |entry: &Unverified| entry.reference == Unverified::CATALOG && entry.cause == Cause::Incomplete;
+    if report.unverified.iter().any(is_incomplete) {
+        "the catalog is incomplete"
+    } else {
+        "the catalog could not be read to its end"
+    }
 }
 
 pub(super) fn counted(count: u64, one: &str, many: &str) -> String {

@@ -5,8 +5,10 @@ use crate::report::{Outcome, Report};
 /// What a report comes down to. The order is that of urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// Everything was judged and nothing failed.
+    /// Everything was checked, and nothing failed.
     Intact,
+    /// Nothing failed, and there was no image to check.
+    Empty,
     /// Nothing failed, but something could not be judged.
     Unverified,
     /// At least one object is known bad.
@@ -20,6 +22,8 @@ impl Verdict {
             Self::Broken
         } else if !report.unverified.is_empty() || report.outcome != Outcome::Complete {
             Self::Unverified
+        } else if report.empty {
+            Self::Empty
         } else {
             Self::Intact
         }
@@ -29,6 +33,7 @@ impl Verdict {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Intact => "intact",
+            Self::Empty => "empty",
             Self::Unverified => "unverified",
             Self::Broken => "broken",
         }

@@ -1,5 +1,6 @@
 //! The one model of what a sweep found. Everything that shows results renders this and judges nothing.
 
+mod catalog;
 mod closed;
 pub mod rfc3339;
 mod tally;
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use catalog::{CatalogTrust, KnownCatalog, ShorterCatalog};
 pub(crate) use closed::closed_set;
 pub use closed::{Cause, ImageState, Kind, Outcome, Reason};
 pub use tally::{Changes, carry_over, count_images, sort_failures};
@@ -35,6 +37,12 @@ pub struct Report {
     /// True if at least a part of the catalog could be read, so that the sweep looked at something.
     #[serde(skip)]
     pub catalog_reached: bool,
+    /// What is known of the catalog from now on.
+    #[serde(skip)]
+    pub catalog: KnownCatalog,
+    /// True if the registry answered, and no image was checked: such a sweep proves nothing intact.
+    #[serde(default)]
+    pub empty: bool,
     /// Repositories that the catalog, or the configuration instead of it, named and that are not filtered out.
     pub repositories: u64,
     /// Images by state.
@@ -205,12 +213,13 @@ impl fmt::Display for FailureKey {
 /// Something that could not be judged: neither intact nor a failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Unverified {
-    /// Where it lies; `None` for the catalog. As the registry wrote it, legal or not; of an illegal name the first 300
-    /// characters.
+    /// Where it lies; `None` for the catalog and for a filter. As the registry wrote it, legal or not; of an illegal name
+    /// the first 300 characters.
     pub repository: Option<String>,
-    /// A digest or tag; for a tag list the repository's name, for the catalog [`Unverified::CATALOG`].
+    /// A digest or tag; for a tag list the repository's name, for the catalog [`Unverified::CATALOG`], for a filter its
+    /// setting and pattern.
     pub reference: String,
-    /// What it is; `None` for the catalog and for a tag list.
+    /// What it is; `None` for the catalog, a tag list and a filter.
     pub kind: Option<Kind>,
     /// Why it could not be judged.
     pub cause: Cause,
@@ -224,4 +233,18 @@ pub struct Unverified {
 impl Unverified {
     /// The reference of a catalog that could not be read.
     pub const CATALOG: &'static str = "_catalog";
+
+    /// A catalog that is not known to be complete.
+    pub fn catalog(cause: Cause, detail: String) -> Self {
+        Self::named(Self::CATALOG.to_string(), cause, detail)
+    }
+
+    /// A pattern of a filter that matches nothing.
+    pub fn filter(setting: &str, pattern: &str, detail: String) -> Self {
+        Self::named(format!("{setting}: {pattern}"), Cause::Incomplete, detail)
+    }
+
+    fn named(reference: String, cause: Cause, detail: String) -> Self {
+        Self { repository: None, reference, kind: None, cause, images: Vec::new(), detail }
+    }
 }

@@ -3,22 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{Failure, FailureKey, ImageCounts, Unverified};
-use crate::oci::{Image, Repository};
+use crate::oci::Image;
 
 /// Counts images by state: broken wins over unverified, and what nothing was found against is intact.
 ///
-/// `walked` is the number of images in the repositories that `was_walked` holds for; the images of failures that were
-/// kept from elsewhere count beside them, as broken.
+/// `walked` is the number of images that `was_walked` holds for; the images of failures that were kept from earlier sweeps
+/// count beside them, as broken.
 pub fn count_images(
     walked: u64,
-    was_walked: impl Fn(&Repository) -> bool,
+    was_walked: impl Fn(&Image) -> bool,
     failures: &[Failure],
     unverified: &[Unverified],
 ) -> ImageCounts {
     let broken: BTreeSet<&Image> = failures.iter().flat_map(|failure| &failure.images).collect();
     let unverified: BTreeSet<&Image> =
         unverified.iter().flat_map(|entry| &entry.images).filter(|image| !broken.contains(image)).collect();
-    let broken_walked = broken.iter().filter(|image| was_walked(&image.repository)).count() as u64;
+    let broken_walked = broken.iter().filter(|image| was_walked(image)).count() as u64;
     ImageCounts {
         intact: walked.saturating_sub(broken_walked + unverified.len() as u64),
         broken: broken.len() as u64,

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::history::{History, Retention};
 use crate::progress::Progress;
-use crate::report::{Coverage, Failure, ObjectCounts, Outcome, Report};
+use crate::report::{Coverage, Failure, KnownCatalog, ObjectCounts, Outcome, Report};
 use crate::store::{Kept, Summary};
 
 /// A registry's knowledge at one moment.
@@ -17,6 +17,10 @@ pub struct Known {
     pub objects: ObjectCounts,
     /// Repositories of the last sweep that read the catalog to its end; `None` before the first.
     pub repositories: Option<u64>,
+    /// What is known of the catalog, for the next sweep.
+    pub catalog: KnownCatalog,
+    /// True if the last sweep that reached the registry checked no image; `None` before the first.
+    pub empty: Option<bool>,
     /// End of the last sweep that reached the catalog.
     pub last_sweep: Option<SystemTime>,
     /// End of the last sweep that found everything intact.
@@ -49,8 +53,9 @@ impl Known {
     /// What another process knew.
     pub(super) fn restored(kept: Kept) -> Self {
         let Kept { report, history, summary } = kept;
-        let Summary { objects, repositories, last_sweep, last_success, coverage } = summary;
-        Self { report, history, objects, repositories, last_sweep, last_success, coverage, ..Self::default() }
+        let Summary { objects, repositories, catalog, empty, last_sweep, last_success, coverage } = summary;
+        let known = Self { report, history, objects, repositories, catalog, empty, ..Self::default() };
+        Self { last_sweep, last_success, coverage, ..known }
     }
 
     /// What is kept of this: all but what runs, and the counters, which begin at 0 in every process.
@@ -61,6 +66,8 @@ impl Known {
             summary: Summary {
                 objects: self.objects,
                 repositories: self.repositories,
+                catalog: self.catalog.clone(),
+                empty: self.empty,
                 last_sweep: self.last_sweep,
                 last_success: self.last_success,
                 coverage: self.coverage,
@@ -83,10 +90,12 @@ impl Known {
         }
         if report.catalog_reached {
             known.last_sweep = Some(now);
+            known.empty = Some(report.empty);
         }
-        if report.outcome == Outcome::Complete && report.failures.is_empty() {
+        if report.outcome == Outcome::Complete && report.failures.is_empty() && !report.empty {
             known.last_success = Some(now);
         }
+        known.catalog = report.catalog.clone();
         let history = Arc::make_mut(&mut known.history);
         history.take(self.failures(), &report, coverage, now);
         history.forget(retention, now);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::History;
 use crate::proofs::Proved;
-use crate::report::{Coverage, ObjectCounts, Report};
+use crate::report::{Coverage, KnownCatalog, ObjectCounts, Report};
 use crate::shard::Shard;
 
 /// Whose state it is: of a registry by that name, there, as one shard sees it. Another shard looked at other
@@ -41,12 +41,18 @@ pub struct Kept {
 }
 
 /// What outlives a report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Objects of the last complete sweep.
     pub objects: ObjectCounts,
     /// Repositories of the last sweep that read the catalog to its end.
     pub repositories: Option<u64>,
+    /// What is known of the catalog.
+    #[serde(default)]
+    pub catalog: KnownCatalog,
+    /// True if the last sweep that reached the registry checked no image.
+    #[serde(default)]
+    pub empty: Option<bool>,
     /// End of the last sweep that reached the catalog.
     #[serde(with = "nanoseconds")]
     pub last_sweep: Option<SystemTime>,
@@ -80,6 +86,8 @@ pub(super) fn head(report: &Report) -> Report {
         outcome: report.outcome,
         catalog_accessible: report.catalog_accessible,
         catalog_reached: report.catalog_reached,
+        catalog: report.catalog.clone(),
+        empty: report.empty,
         repositories: report.repositories,
         images: report.images,
         objects: report.objects,

@@ -1,9 +1,10 @@
 //! What the walks of a sweep found together, and which of it is believed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::config::Target;
 use crate::judge::{Surroundings, Suspicion, Verdict, believe};
-use crate::oci::Repository;
+use crate::oci::{Image, Repository};
 use crate::registry::Registry;
 use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified};
 use crate::walk::{Inquiry, Suspected, Tally, Walked};
@@ -14,6 +15,8 @@ pub(super) struct Found {
     pub images: u64,
     pub objects: ObjectCounts,
     pub walked: HashSet<Repository>,
+    /// Images of known failures in them that were not walked.
+    pub unwalked: HashSet<Image>,
     pub suspected: Vec<Suspected>,
     pub failures: Vec<Failure>,
     pub unverified: Vec<Unverified>,
@@ -24,22 +27,29 @@ pub(super) struct Found {
     /// By whether it is a manifest.
     pub witnesses: HashMap<bool, (Repository, Inquiry)>,
     pub answered: bool,
+    /// Failures that do not hold any more if `tags` leaves their images out on purpose.
+    pub filtered_out: HashSet<FailureKey>,
+    /// Tag lists that were read, to their end or not.
+    pub tag_lists: u64,
+    /// Which patterns of `tags.include` match a tag in one of them, by their place.
+    pub matched_tags: BTreeSet<usize>,
+    /// True if a repository's tag list was not read to its end.
+    pub are_tags_unread: bool,
 }
 
 impl Found {
     pub fn add(&mut self, walked: Walked) {
-        let Walked { repository, answered, images, objects, suspected, unverified, disproved, tally, witnesses } =
-            walked;
+        let Walked { repository, answered, images, objects, suspected, unverified, disproved, .. } = walked;
+        let Walked { unwalked, filtered_out, list_was_read, matched_tags, tally, witnesses, .. } = walked;
         if images > 0 && self.unlisted.contains(&repository) {
-            self.unverified.push(Unverified {
-                repository: None,
-                reference: Unverified::CATALOG.to_string(),
-                kind: None,
-                cause: Cause::Protocol,
-                images: Vec::new(),
-                detail: format!("the catalog does not name {repository}, which is served: it is not everything"),
-            });
+            let detail = format!("the catalog does not name {repository}, which is served: it is not complete");
+            self.unverified.push(Unverified::catalog(Cause::Incomplete, detail));
         }
+        self.unwalked.extend(unwalked);
+        self.filtered_out.extend(filtered_out);
+        self.are_tags_unread |= !list_was_read;
+        self.tag_lists += u64::from(matched_tags.is_some());
+        self.matched_tags.extend(matched_tags.into_iter().flatten());
         self.images += images;
         for kind in Kind::ALL {
             *self.objects.get_mut(kind) += objects.get(kind);
@@ -53,6 +63,29 @@ impl Found {
         self.disproved.extend(disproved);
         self.tally.add(&tally);
         self.answered |= answered;
+    }
+
+    /// Reports each pattern of `tags.include` that matches no tag. It is judged by tag lists that were all read to their end,
+    /// in all repositories; until then, failures of images that the filter leaves out stay.
+    pub fn judge_tag_filter(&mut self, target: &Target, are_all_repositories: bool) {
+        let unmatched: Vec<&str> = target.tags.unmatched(&self.matched_tags).collect();
+        // A pattern without a tag here may have one in another shard.
+        if unmatched.is_empty() || !target.is_all_in_its_shard() {
+            self.disproved.extend(std::mem::take(&mut self.filtered_out));
+            return;
+        }
+        if !are_all_repositories || self.are_tags_unread || self.tag_lists == 0 {
+            return;
+        }
+        self.unverified.extend(unmatched.into_iter().map(|pattern| {
+            let setting = "tags.include";
+            let detail = format!(
+                "{setting}: the pattern \"{pattern}\" matches no tag in any of {} repositories; patterns are regular \
+                 expressions that match the complete tag, such as \"v[0-9]+.*\"",
+                self.tag_lists
+            );
+            Unverified::filter(setting, pattern, detail)
+        }));
     }
 
     /// Decides which suspicions are believed, now that everything has been seen.

@@ -18,9 +18,10 @@ use crate::progress::Progress;
 use crate::proofs::Proofs;
 use crate::registry::{Deadline, Registry, Traffic};
 use crate::report::{
-    Cause, Changes, Failure, Kind, ObjectCounts, Outcome, Reason, Report, Unverified, carry_over, count_images,
+    Cause, Changes, Failure, Kind, KnownCatalog, ObjectCounts, Outcome, Reason, Report, Unverified, carry_over,
+    count_images,
 };
-use crate::walk::{Assignment, Hashing, Inquiry, Observer, Roots, Scope, walk};
+use crate::walk::{Assignment, Hashing, Inquiry, Observer, Scope, walk};
 
 use found::Found;
 use selection::{Selection, select};
@@ -43,6 +44,8 @@ pub struct Job<'a> {
     pub traffic: Arc<Traffic>,
     /// Failures known before.
     pub known: &'a [Failure],
+    /// What is known of the catalog from earlier sweeps.
+    pub catalog: &'a KnownCatalog,
     /// To be kept up to date.
     pub progress: Arc<Progress>,
 }
@@ -58,25 +61,17 @@ pub async fn sweep_watched<R: Registry>(
     job: Job<'_>,
     observer: Option<Arc<dyn Observer>>,
 ) -> (Report, Changes) {
-    let Job { target, proofs, manifests, hashing, traffic, known, progress } = job;
+    let Job { target, proofs, manifests, hashing, traffic, known, catalog, progress } = job;
     let known = of_its_shard(target, known);
     let known = known.as_slice();
-    let (started_at, began) = (SystemTime::now(), Instant::now());
-    let (requests, received) = (traffic.all_requests(), traffic.received_bytes());
-    let registry = Arc::new(Deadline::new(registry, target.sweep_timeout.map(|limit| began + limit)));
+    let began = Began::now(&traffic);
+    let deadline = target.sweep_timeout.map(|limit| began.instant + limit);
+    let registry = Arc::new(Deadline::new(registry, deadline));
 
     let mut found = Found::default();
-    let mut selection = select(&*registry, target, &mut found).await;
+    let mut selection = select(&*registry, target, known, catalog, &mut found).await;
     let repositories = selection.repositories.len() as u64;
-    if selection.is_reached && target.mode == Mode::Authoritative {
-        // What is known to be bad is looked at also if a catalog that was cut does not name it.
-        for failure in known.iter().filter(|failure| target.admits(&failure.repository)) {
-            selection.repositories.entry(failure.repository.clone()).or_insert_with(|| {
-                found.unlisted.insert(failure.repository.clone());
-                Roots { listed: true, ..Roots::default() }
-            });
-        }
-    }
+    selection.add_unlisted(target, known, &mut found);
     proofs.begin();
     progress.begin(selection.repositories.len() as u64);
     match target.mode {
@@ -92,61 +87,99 @@ pub async fn sweep_watched<R: Registry>(
                 observer,
             });
             walk_all(&registry, &selection, known, &scope, &progress, &mut found).await;
+            found.judge_tag_filter(target, selection.is_complete && !selection.is_filter_wrong);
         }
         Mode::PullThrough => ask_named(&*registry, target, &selection, &mut found).await,
     }
     found.settle(&*registry).await;
-    if selection.is_complete {
-        let absent = known.iter().map(Failure::key).filter(|key| !selection.repositories.contains_key(&key.repository));
-        found.disproved.extend(absent);
-        manifests.retain(|repository| selection.repositories.contains_key(repository));
-    }
+    resolve_absent(&selection, known, &manifests, &mut found);
     proofs.forget_unasked(SystemTime::now());
+    began.report(target, &traffic, known, repositories, selection, found)
+}
 
-    let (failures, changes) = carry_over(known, found.failures, &found.disproved);
-    // A shard to which none of the configured images fell has nothing to ask, and nothing that it could not judge.
-    let is_idle = selection.is_complete && repositories == 0;
-    let is_reached = selection.is_reached || found.answered || is_idle;
-    let is_read = selection.is_complete && is_reached;
-    let report = Report {
-        registry: target.name.clone(),
-        url: target.url_text(),
-        started_at,
-        duration_seconds: began.elapsed().as_secs_f64(),
-        outcome: match () {
-            () if !is_read => Outcome::Failed,
-            () if !found.unverified.is_empty() => Outcome::Partial,
-            () => Outcome::Complete,
-        },
-        catalog_accessible: is_read,
-        catalog_reached: is_reached,
-        repositories,
-        images: count_images(
-            found.images,
-            |repository| found.walked.contains(repository),
-            &failures,
-            &found.unverified,
-        ),
-        objects: found.objects,
-        requests: traffic.all_requests() - requests,
-        received_bytes: traffic.received_bytes() - received,
-        failures,
-        unverified: found.unverified,
-    };
-    (report, changes)
+/// Resolves known failures in repositories that do not exist any more, unless nothing may be resolved at all.
+fn resolve_absent(selection: &Selection, known: &[Failure], manifests: &Manifests, found: &mut Found) {
+    if !selection.may_resolve {
+        found.disproved.clear();
+    } else if selection.is_complete {
+        let exists = |repository: &Repository| {
+            selection.repositories.contains_key(repository) || selection.filtered_out.contains(repository)
+        };
+        found.disproved.extend(known.iter().map(Failure::key).filter(|key| !exists(&key.repository)));
+        manifests.retain(exists);
+    }
+}
+
+/// How things stood when a sweep began.
+struct Began {
+    at: SystemTime,
+    instant: Instant,
+    requests: u64,
+    received_bytes: u64,
+}
+
+impl Began {
+    fn now(traffic: &Traffic) -> Self {
+        Self {
+            at: SystemTime::now(),
+            instant: Instant::now(),
+            requests: traffic.all_requests(),
+            received_bytes: traffic.received_bytes(),
+        }
+    }
+
+    /// The report of the sweep, which has ended.
+    fn report(
+        &self,
+        target: &Target,
+        traffic: &Traffic,
+        known: &[Failure],
+        repositories: u64,
+        selection: Selection,
+        found: Found,
+    ) -> (Report, Changes) {
+        let (failures, changes) = carry_over(known, found.failures, &found.disproved);
+        // A shard to which none of the configured images fell has nothing to ask, and nothing that it could not judge.
+        let is_idle = selection.is_complete && repositories == 0;
+        let is_reached = selection.is_reached || found.answered || is_idle;
+        let is_read = selection.is_complete && is_reached;
+        let was_walked = |image: &Image| found.walked.contains(&image.repository) && !found.unwalked.contains(image);
+        let report = Report {
+            registry: target.name.clone(),
+            url: target.url_text(),
+            started_at: self.at,
+            duration_seconds: self.instant.elapsed().as_secs_f64(),
+            outcome: match () {
+                () if !is_read => Outcome::Failed,
+                () if !found.unverified.is_empty() => Outcome::Partial,
+                () => Outcome::Complete,
+            },
+            catalog_accessible: is_read,
+            catalog_reached: is_reached,
+            catalog: selection.catalog,
+            empty: is_reached && found.images == 0,
+            repositories,
+            images: count_images(found.images, was_walked, &failures, &found.unverified),
+            objects: found.objects,
+            requests: traffic.all_requests() - self.requests,
+            received_bytes: traffic.received_bytes() - self.received_bytes,
+            failures,
+            unverified: found.unverified,
+        };
+        (report, changes)
+    }
 }
 
 /// The report of a sweep that could not be made: nothing is known but what was known before.
-pub fn given_up(target: &Target, known: &[Failure], started_at: SystemTime, why: &str) -> Report {
+pub fn given_up(
+    target: &Target,
+    known: &[Failure],
+    catalog: &KnownCatalog,
+    started_at: SystemTime,
+    why: &str,
+) -> Report {
     let known = of_its_shard(target, known);
-    let unverified = vec![Unverified {
-        repository: None,
-        reference: Unverified::CATALOG.to_string(),
-        kind: None,
-        cause: Cause::Protocol,
-        images: Vec::new(),
-        detail: why.to_string(),
-    }];
+    let unverified = vec![Unverified::catalog(Cause::Protocol, why.to_string())];
     Report {
         registry: target.name.clone(),
         url: target.url_text(),
@@ -155,6 +188,8 @@ pub fn given_up(target: &Target, known: &[Failure], started_at: SystemTime, why:
         outcome: Outcome::Failed,
         catalog_accessible: false,
         catalog_reached: false,
+        catalog: catalog.clone(),
+        empty: false,
         repositories: 0,
         images: count_images(0, |_| false, &known, &unverified),
         objects: ObjectCounts::default(),
@@ -209,6 +244,7 @@ async fn walk_all<R: Registry>(
             Some(Err(error)) => {
                 let repository = names.remove(&error.id()).map(ToString::to_string);
                 tracing::error!(repository, %error, "the walk of a repository failed; this is a defect of the probe");
+                found.are_tags_unread = true;
                 found.unverified.push(Unverified {
                     reference: repository.clone().unwrap_or_default(),
                     repository,
@@ -234,15 +270,14 @@ async fn ask_named<R: Registry>(registry: &R, target: &Target, selection: &Selec
         }
         let judged = Inquiry::Resolution(image.reference.clone()).head(registry, &image.repository).await;
         match judged {
-            Verdict::Sound(_) => {
-                found.walked.insert(image.repository.clone());
-                found.images += 1;
-                found.objects.manifest += 1;
-            }
-            Verdict::Suspect { suspicion, .. } if suspicion.reason() == Reason::Missing => {}
+            Verdict::Sound(_) => found.objects.manifest += 1,
+            // It does not hold the image, which is nothing unusual.
+            Verdict::Suspect { suspicion, .. } if suspicion.reason() == Reason::Missing => continue,
             Verdict::Suspect { suspicion, detail } => found.unverified.push(unasked(image, suspicion.cause(), detail)),
             Verdict::Unjudged { cause, detail } => found.unverified.push(unasked(image, cause, detail)),
         }
+        found.walked.insert(image.repository.clone());
+        found.images += 1;
     }
 }
 

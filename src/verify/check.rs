@@ -15,7 +15,7 @@ use crate::oci::{Digest, Image, Platform, Reference};
 use crate::output::Verdict;
 use crate::proofs::Proofs;
 use crate::registry::{ClientError, HttpRegistry, Traffic, speaks_plain_http};
-use crate::report::{Failure, Kind, Reason, Report};
+use crate::report::{Failure, Kind, KnownCatalog, Reason, Report};
 use crate::sweep::{Job, sweep_watched};
 use crate::walk::Inquiry;
 
@@ -92,6 +92,8 @@ impl Look {
             Verdict::Broken
         } else if self.report.unverified.iter().any(|entry| may_need(&entry.images)) {
             Verdict::Unverified
+        } else if self.report.empty {
+            Verdict::Empty
         } else {
             Verdict::Intact
         }
@@ -160,6 +162,7 @@ impl Check {
         let proofs = Arc::new(Proofs::one_shot(&self.target.evidence));
         let traffic = Arc::clone(&self.traffic);
         let manifests = Arc::new(Manifests::none());
+        let catalog = KnownCatalog::default();
         let job = Job {
             target: &self.target,
             proofs,
@@ -167,6 +170,7 @@ impl Check {
             hashing: None,
             traffic,
             known: &[],
+            catalog: &catalog,
             progress: Arc::default(),
         };
         let observer: Arc<Trace> = Arc::clone(&trace);

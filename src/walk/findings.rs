@@ -20,6 +20,8 @@ pub struct Walked {
     pub answered: bool,
     /// Images that were walked.
     pub images: u64,
+    /// Images of failures known before that were not among them.
+    pub unwalked: HashSet<Image>,
     /// Objects, by kind.
     pub objects: ObjectCounts,
     /// Confirmed suspicions, to be believed or not by what the rest of the sweep saw.
@@ -28,6 +30,12 @@ pub struct Walked {
     pub unverified: Vec<Unverified>,
     /// Failures known before that do not hold any more.
     pub disproved: HashSet<FailureKey>,
+    /// Failures known before that do not hold any more if `tags` leaves their images out on purpose.
+    pub filtered_out: HashSet<FailureKey>,
+    /// False if there is a tag list that could not be read to its end.
+    pub list_was_read: bool,
+    /// Which patterns of `tags.include` match a listed tag, by their place; `None` if no tag list was to be read.
+    pub matched_tags: Option<BTreeSet<usize>>,
     /// How the registry answered.
     pub tally: Tally,
     /// A manifest and a blob that were served: neighbours to confirm others with.
@@ -113,12 +121,18 @@ pub(super) struct Context {
     pub known: Vec<Failure>,
     /// What of them nothing that the walk saw can have cleared.
     pub unproved: HashSet<Digest>,
+    /// Images of failures known before that are listed and that the filter leaves out.
+    pub filtered_out: HashSet<Reference>,
+    /// Which patterns of `tags.include` match a listed tag, by their place; `None` if no tag list was to be read.
+    pub matched_tags: Option<BTreeSet<usize>>,
 }
 
 /// Reads the graph.
 pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
-    let Context { repository, mut tally, unread, known, unproved } = context;
+    let Context { repository, mut tally, unread, known, unproved, filtered_out, matched_tags } = context;
     let list_was_read = unread.is_none();
+    // A list that is not complete was an answer all the same.
+    let list_was_answered = unread.as_ref().is_none_or(|trouble| trouble.cause == Cause::Incomplete);
     let reach = graph.reach();
     let opaque = if known.is_empty() { HashMap::new() } else { opaque(graph, &reach) };
     let mut reading = Reading {
@@ -147,13 +161,19 @@ pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
         }
     }
     let may_be_cleared = |known: &&Failure| known.digest.as_ref().is_none_or(|digest| !unproved.contains(digest));
-    let disproved =
-        known.iter().filter(may_be_cleared).filter(|known| reading.disproves(known)).map(Failure::key).collect();
+    let (filtered_out, disproved): (Vec<&Failure>, Vec<&Failure>) =
+        known.iter().filter(may_be_cleared).filter(|known| reading.disproves(known)).partition(|known| {
+            !reading.is_proved(known) && known.images.iter().any(|it| filtered_out.contains(&it.reference))
+        });
     Walked {
-        answered: list_was_read && (graph.roots.is_empty() || graph.roots.iter().any(is_answered)),
+        list_was_read,
+        matched_tags,
+        unwalked: unwalked(graph, &known),
+        filtered_out: filtered_out.into_iter().map(Failure::key).collect(),
+        disproved: disproved.into_iter().map(Failure::key).collect(),
+        answered: list_was_answered && (graph.roots.is_empty() || graph.roots.iter().any(is_answered)),
         images: graph.roots.iter().filter(|root| !root.gone).count() as u64,
         objects: objects(graph),
-        disproved,
         tally,
         witnesses: witnesses(graph),
         suspected: reading.suspected,
@@ -164,6 +184,13 @@ pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
 
 fn is_answered(root: &Root) -> bool {
     !matches!(root.finding, Some(Finding::Unjudged { .. }))
+}
+
+fn unwalked(graph: &Graph, known: &[Failure]) -> HashSet<Image> {
+    let walked: HashSet<&Reference> =
+        graph.roots.iter().filter(|root| !root.gone).map(|root| &root.reference).collect();
+    let images = known.iter().flat_map(|failure| &failure.images);
+    images.filter(|image| !walked.contains(&image.reference)).cloned().collect()
 }
 
 /// Each digest once, as the first of what it is.
@@ -337,15 +364,14 @@ impl Reading<'_> {
         if self.suspected_keys.contains(&known.key()) {
             return false;
         }
-        if let Some(digest) = &known.digest {
-            let mut found = self.graph.find(digest).peekable();
-            if found.peek().is_some()
-                && found.all(|node| matches!(node.state, NodeState::Sound(_) | NodeState::Permitted))
-            {
-                return true;
-            }
-        }
-        known.images.iter().all(|image| !self.may_need(image, known))
+        self.is_proved(known) || known.images.iter().all(|image| !self.may_need(image, known))
+    }
+
+    /// True if the object of a failure known before was served, and is intact.
+    fn is_proved(&self, known: &Failure) -> bool {
+        let Some(digest) = &known.digest else { return false };
+        let mut found = self.graph.find(digest).peekable();
+        found.peek().is_some() && found.all(|node| matches!(node.state, NodeState::Sound(_) | NodeState::Permitted))
     }
 
     /// True if an image that needed a bad object may still do so, because something above the object could not be read.

@@ -9,6 +9,7 @@ mod graph;
 mod hashing;
 mod inquiry;
 mod observer;
+mod tags;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -29,13 +30,14 @@ pub use observer::{Observation, Observer};
 use crate::config::{Confirm, Filter, Limits};
 use crate::judge::{Suspicion, Verdict};
 use crate::manifests::{KnownManifest, Manifests};
-use crate::oci::{Digest, Manifest, Platform, Reference, Repository, Tag};
+use crate::oci::{Digest, Manifest, Platform, Reference, Repository};
 use crate::proofs::{Evidence, Proofs};
-use crate::registry::{List, ListEnd, Object, Registry, Trouble, may_pass};
+use crate::registry::{ListEnd, Object, Registry, may_pass};
 use crate::report::{Cause, Failure, Kind, Reason};
 use graph::{Finding, Graph, NodeId, NodeState, Root, RootId};
 use hashing::Bad;
 use inquiry::{Confirmation, Judged, confirm};
+use tags::Listed;
 
 /// Questions of one repository that are under way at once, with those that wait before they are put again; how many requests
 /// are, the registry's gate decides.
@@ -75,6 +77,8 @@ pub struct Roots {
     pub listed: bool,
     /// These, listed or not.
     pub named: BTreeSet<Reference>,
+    /// True if the configuration names the repository, so that it must exist.
+    pub must_exist: bool,
 }
 
 /// What is walked: one repository, and what was known to be bad in it.
@@ -108,8 +112,9 @@ pub async fn walk<R: Registry>(
         unproved: HashSet::new(),
         tally: Tally::default(),
     };
-    let (references, end) = walk.references(&roots).await;
-    for reference in references {
+    let listed = walk.listed_tags(&roots).await;
+    let filtered_out = listed.filtered_out(&known);
+    for reference in listed.tags.iter().cloned().map(Reference::Tag).chain(roots.named.iter().cloned()) {
         walk.add_root(reference);
     }
     let mut moves = 0;
@@ -127,15 +132,22 @@ pub async fn walk<R: Registry>(
         }
         moves += 1;
     }
-    let unread = match end {
+    let unread = match listed.end {
         ListEnd::Incomplete(trouble) => Some(trouble),
         ListEnd::Complete | ListEnd::Absent => None,
     };
     if unread.is_none() {
         walk.remember();
     }
-    let context =
-        findings::Context { repository: walk.repository, tally: walk.tally, unread, known, unproved: walk.unproved };
+    let context = findings::Context {
+        repository: walk.repository,
+        tally: walk.tally,
+        unread,
+        known,
+        unproved: walk.unproved,
+        filtered_out,
+        matched_tags: listed.matched,
+    };
     findings::collect(&walk.graph, context)
 }
 
@@ -173,47 +185,6 @@ enum Subject {
 type Asked = (Subject, Judged, Duration);
 
 impl<R: Registry> Walk<R> {
-    /// The references to walk, and how the reading of their list ended.
-    async fn references(&self, roots: &Roots) -> (BTreeSet<Reference>, ListEnd) {
-        let mut references = roots.named.clone();
-        if !roots.listed {
-            return (references, ListEnd::Complete);
-        }
-        let (tags, end) = self.listed_tags().await;
-        references.extend(tags.into_iter().map(Reference::Tag));
-        (references, end)
-    }
-
-    /// The tags that are listed and wanted. Names that no tag can have are reported as a list that makes no sense.
-    async fn listed_tags(&self) -> (BTreeSet<Tag>, ListEnd) {
-        let list = List::Tags(self.repository.clone());
-        let mut listing = self.registry.list(&list).await;
-        if listing.end == ListEnd::Absent {
-            // What was known of a repository is forgotten when it is gone: that is worth a second question.
-            tokio::time::sleep(self.scope.confirm.delay).await;
-            listing = self.registry.list(&list).await;
-        }
-        let mut illegal = BTreeSet::new();
-        let mut tags = BTreeSet::new();
-        for name in listing.names.iter().filter(|name| self.scope.tags.admits(name)) {
-            match name.parse() {
-                Ok(tag) => drop(tags.insert(tag)),
-                Err(_) => drop(illegal.insert(name.as_str())),
-            }
-        }
-        let first = illegal.first().and_then(|name| name.parse::<Tag>().err());
-        match first {
-            Some(error) if listing.end == ListEnd::Complete => {
-                let detail = match illegal.len() {
-                    1 => format!("it holds {error}"),
-                    count => format!("it holds {count} names that no tag may have; {error}"),
-                };
-                (tags, ListEnd::Incomplete(Trouble::new(Cause::Protocol, detail)))
-            }
-            _ => (tags, listing.end),
-        }
-    }
-
     fn add_root(&mut self, reference: Reference) {
         let root = self.graph.add_root(reference.clone());
         match reference {
@@ -604,11 +575,13 @@ impl<R: Registry> Walk<R> {
             return false;
         }
         let mut still_there = Vec::new();
-        let listed = if roots.listed { Some(self.listed_tags().await) } else { None };
+        let listed = if roots.listed { Some(self.listed_tags(roots).await) } else { None };
         for root in doubtful {
             let reference = &self.graph.roots[root].reference;
             match (&listed, reference) {
-                (Some((tags, end)), Reference::Tag(tag)) if !roots.named.contains(reference) && !tags.contains(tag) => {
+                (Some(Listed { tags, end, .. }), Reference::Tag(tag))
+                    if !roots.named.contains(reference) && !tags.contains(tag) =>
+                {
                     match end {
                         ListEnd::Complete | ListEnd::Absent => self.graph.roots[root].gone = true,
                         ListEnd::Incomplete(trouble) => {

@@ -29,6 +29,7 @@ async fn sweep_with(client: &Arc<HttpRegistry>, target: &Target) -> Report {
         hashing: None,
         traffic: Arc::default(),
         known: &[],
+        catalog: &Default::default(),
         progress: Arc::default(),
     };
     sweep(Arc::clone(client), job).await.0

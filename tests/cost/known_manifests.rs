@@ -42,6 +42,7 @@ impl Service {
             hashing: None,
             traffic,
             known: &self.known,
+            catalog: &Default::default(),
             progress: Arc::default(),
         };
         let (report, _) = sweep(client, job).await;

@@ -99,6 +99,7 @@ async fn everything_is_asked_for_also_where_there_is_never_room() {
         hashing: None,
         traffic,
         known: &[],
+        catalog: &Default::default(),
         progress: Arc::default(),
     };
     let (report, _) = sweep(Arc::new(client), job).await;

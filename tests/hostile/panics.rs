@@ -66,6 +66,7 @@ async fn a_panic_is_an_unverified_of_its_repository_and_clears_no_failure() {
         hashing: None,
         traffic,
         known: &known,
+        catalog: &Default::default(),
         progress: Arc::default(),
     };
     let (report, _) = sweep(Arc::new(client), job).await;

@@ -30,6 +30,8 @@ pub fn intact(registry: &str) -> Report {
         outcome: Outcome::Complete,
         catalog_accessible: true,
         catalog_reached: true,
+        catalog: Default::default(),
+        empty: false,
         repositories: 22,
         images: ImageCounts { intact: 62, broken: 0, unverified: 0 },
         objects: ObjectCounts { manifest: 63, child: 118, config: 120, layer: 840 },
@@ -38,6 +40,12 @@ pub fn intact(registry: &str) -> Report {
         failures: Vec::new(),
         unverified: Vec::new(),
     }
+}
+
+/// A sweep of a registry without images.
+pub fn empty(registry: &str) -> Report {
+    let (images, objects) = (ImageCounts::default(), ObjectCounts::default());
+    Report { empty: true, repositories: 0, images, objects, ..intact(registry) }
 }
 
 /// A sweep that found some failures.

@@ -49,6 +49,8 @@ fn report(failures: Vec<Failure>) -> Report {
         outcome: Outcome::Complete,
         catalog_accessible: true,
         catalog_reached: true,
+        catalog: Default::default(),
+        empty: false,
         repositories: 1,
         images: Default::default(),
         objects: Default::default(),

@@ -8,13 +8,15 @@ use registry_integrity_probe::demo::Registry;
 use registry_integrity_probe::manifests::Manifests;
 use registry_integrity_probe::proofs::Proofs;
 use registry_integrity_probe::registry::{HttpRegistry, Traffic};
-use registry_integrity_probe::report::{Changes, Failure, Report};
+use registry_integrity_probe::report::{Changes, Failure, KnownCatalog, Report};
 use registry_integrity_probe::sweep::{Job, sweep};
 
 /// A series of sweeps of one registry.
 pub struct Sweeping {
     target: Target,
     known: Vec<Failure>,
+    /// What is known of the catalog.
+    pub catalog: KnownCatalog,
     /// What the last sweep changed.
     pub changes: Changes,
 }
@@ -30,7 +32,7 @@ impl Sweeping {
         let mut target = Target::with_defaults(url.parse().unwrap());
         target.confirm = Confirm { attempts: 2, delay: Duration::from_millis(10) };
         target.evidence.byte = ByteEvidence::Within(Duration::ZERO);
-        Self { target, known: Vec::new(), changes: Changes::default() }
+        Self { target, known: Vec::new(), catalog: KnownCatalog::default(), changes: Changes::default() }
     }
 
     /// Changes the settings.
@@ -50,10 +52,12 @@ impl Sweeping {
             hashing: None,
             traffic,
             known: &self.known,
+            catalog: &self.catalog,
             progress: Arc::default(),
         };
         let (report, changes) = sweep(client, job).await;
         self.known.clone_from(&report.failures);
+        self.catalog.clone_from(&report.catalog);
         self.changes = changes;
         report
     }

@@ -114,6 +114,7 @@ impl Watched {
             hashing: None,
             traffic: Arc::clone(&watched.traffic),
             known: known.failures(),
+            catalog: &Default::default(),
             progress: Arc::default(),
         };
         let (report, _) = sweep(client, job).await;

@@ -40,7 +40,7 @@ async fn sweeps_are_told_the_latest_first_and_the_running_one_by_its_progress() 
         sweeps[0],
         json!({
             "registry": "a", "id": 2, "started_at": "2026-04-19T09:00:00Z", "ended_at": "2026-04-19T09:15:00Z",
-            "duration_seconds": 1.9, "outcome": "complete", "catalog_accessible": true, "repositories": 22,
+            "duration_seconds": 1.9, "outcome": "complete", "catalog_accessible": true, "empty": false, "repositories": 22,
             "images": {"intact": 62, "broken": 0, "unverified": 0},
             "objects": {"manifest": 63, "child": 118, "config": 120, "layer": 840},
             "failures": 0, "appeared": 0, "disproved": 1, "unverified": 0, "requests": 1210, "received_bytes": 340_112,

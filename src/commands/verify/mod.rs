@@ -38,7 +38,11 @@ pub async fn run(args: VerifyArgs) -> Result<Exit, CommandError> {
     }
     let (looks, waited) = look_until_whole(&checks, args.retry_for.unwrap_or_default()).await;
     let reports: Vec<Report> = looks.iter().map(|look| look.report.clone()).collect();
-    let exit = Exit::by_result(&reports);
+    let exit = match Exit::by_result(&reports) {
+        // Images were named, so that none of them being checked is no success.
+        Exit::Success if reports.iter().any(|report| report.empty) => Exit::Unverified,
+        exit => exit,
+    };
     let is_text = args.output.format == OutputFormat::Text;
     if !is_text {
         let warnings = looks

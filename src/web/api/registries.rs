@@ -48,6 +48,8 @@ struct Registry {
     outcome: Option<Outcome>,
     /// True if it read the catalog to its end.
     catalog_accessible: Option<bool>,
+    /// True if the registry answered it, and it checked no image.
+    empty: Option<bool>,
     /// Repositories that it was to look at.
     repositories: Option<u64>,
     /// Images by state.
@@ -80,6 +82,7 @@ impl Registry {
             duration_seconds: report.map(|report| report.duration_seconds),
             outcome: report.map(|report| report.outcome),
             catalog_accessible: report.map(|report| report.catalog_accessible),
+            empty: report.map(|report| report.empty),
             repositories: report.map(|report| report.repositories),
             images: report.map(|report| report.images),
             objects: report.map(|report| report.objects),

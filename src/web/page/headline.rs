@@ -20,6 +20,8 @@ pub enum Standing {
     Intact,
     /// It was so, but long ago.
     Stale,
+    /// There was no image to check.
+    Empty,
     /// Something could not be judged.
     Unverified,
     /// Nobody has looked yet.
@@ -30,7 +32,7 @@ pub enum Standing {
 
 impl Standing {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Intact, Self::Stale, Self::Unverified, Self::Unknown, Self::Broken];
+    pub const ALL: [Self; 6] = [Self::Intact, Self::Stale, Self::Empty, Self::Unverified, Self::Unknown, Self::Broken];
 
     /// How a registry stands now.
     pub fn of(watched: &Watched, now: SystemTime) -> Self {
@@ -38,6 +40,7 @@ impl Standing {
             None => Self::Unknown,
             Some(Verdict::Broken) => Self::Broken,
             Some(Verdict::Unverified) => Self::Unverified,
+            Some(Verdict::Empty) => Self::Empty,
             Some(Verdict::Intact) if is_stale(watched, now) => Self::Stale,
             Some(Verdict::Intact) => Self::Intact,
         }
@@ -48,6 +51,7 @@ impl Standing {
         match self {
             Self::Intact => "intact",
             Self::Stale => "stale",
+            Self::Empty => "empty",
             Self::Unverified => "unverified",
             Self::Unknown => "unknown",
             Self::Broken => "broken",
@@ -88,6 +92,7 @@ impl Headline {
             Some(Standing::Broken) => format!("{} broken", counted(images.unwrap_or_default().broken, "image")),
             Some(Standing::Unknown) => "Not known yet".to_string(),
             Some(Standing::Unverified) => "Not everything could be verified".to_string(),
+            Some(Standing::Empty) => "EMPTY: no image was checked".to_string(),
             Some(Standing::Stale) => "Everything was intact, but that is long ago".to_string(),
             Some(Standing::Intact) => "Everything is intact".to_string(),
         };
@@ -101,6 +106,8 @@ impl Headline {
         };
         let unknown = named(&|standing, _| standing == Standing::Unknown);
         lines.extend(unknown.map(|names| format!("Not looked at yet: {names}.")));
+        let empty = named(&|_, one| one.known.report.as_deref().is_some_and(|report| report.empty));
+        lines.extend(empty.map(|names| format!("EMPTY, no image was checked: {names}.")));
         let unverified = named(&|standing, one| {
             let found = one.known.report.as_deref().is_some_and(|report| !report.unverified.is_empty());
             found || standing == Standing::Unverified
@@ -133,6 +140,11 @@ fn advice(watched: &[Watched], worst: Option<Standing>) -> Vec<&'static str> {
         Some(Standing::Unknown) => vec!["The first sweep tells. This page follows it."],
         Some(Standing::Stale) => {
             vec!["Look at the log of this program, and whether it has the time it needs: sweeps no longer end."]
+        }
+        Some(Standing::Empty) => {
+            vec![
+                "If there should be images: check the registry's storage, and the filters and credentials in the configuration.",
+            ]
         }
         Some(Standing::Unverified) => {
             let causes = |one: &Watched| -> Vec<Cause> {

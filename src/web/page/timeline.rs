@@ -216,6 +216,7 @@ mod tests {
                 duration_seconds: 60.0,
                 outcome: if n == 1 { Outcome::Failed } else { Outcome::Complete },
                 catalog_accessible: true,
+                empty: false,
                 repositories: 1,
                 images: Default::default(),
                 objects: Default::default(),

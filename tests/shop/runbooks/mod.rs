@@ -8,6 +8,7 @@ mod page;
 mod probe;
 mod storage;
 mod used;
+mod vanished;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,6 +42,8 @@ every_command_is_run! {
     a_child_without_its_link_and_a_layer_without_data_are_found_and_mended: failure::run => RegistryManifestIntegrityFailure;
     a_probe_that_is_stale_is_looked_into: probe::stale => RegistryIntegrityProbeStale;
     a_catalog_that_cannot_be_read_is_looked_into: probe::catalog => RegistryCatalogInaccessible;
+    a_registry_that_lost_most_of_its_images_is_looked_into: vanished::vanished => RegistryImagesVanished;
+    an_empty_registry_is_looked_into: vanished::empty => RegistryEmpty;
     an_image_that_cannot_be_judged_is_looked_into: probe::unverified => RegistryImageUnverified;
     a_probe_that_is_slow_is_looked_into: probe::slow => RegistryProbeSlow;
     a_probe_that_is_gone_is_looked_for: probe::down => RegistryProbeDown;
