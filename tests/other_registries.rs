@@ -109,3 +109,16 @@ async fn what_a_registry_of_crane_lost_is_missing() {
     registry.push("tool:1", &tool).await;
     assert_eq!(sweep(&registry).await.0, Some(0));
 }
+
+/// crane limits the catalog to `n` names in random order, ignores `last` there, and starts again after the last tag.
+#[tokio::test]
+async fn lists_of_crane_are_read_completely() {
+    let Some(registry) = CraneRegistry::start().await else { return };
+    let empty = Image::raw("application/vnd.oci.image.index.v1+json", r#"{"schemaVersion":2,"manifests":[]}"#);
+    let names = (0..1201).map(|n| (format!("r{n:05}"), "1".to_string()));
+    let tags = (2..=1000).map(|tag| ("r00000".to_string(), tag.to_string()));
+    registry.put_manifests(empty.root(), names.chain(tags)).await;
+    let (code, report) = sweep(&registry).await;
+    assert_eq!((code, &report["outcome"], &report["repositories"]), (Some(0), &"complete".into(), &1201.into()));
+    assert_eq!(report["images"], serde_json::json!({"intact": 2200, "broken": 0, "unverified": 0}));
+}

@@ -13,8 +13,8 @@
 //! If no names follow, the list is complete. If new names follow, reading continues from there. If known names are repeated
 //! or the request is rejected, the registry does not continue after that name. For a page that may be full, other requests
 //! then look for a proof, in this order: the names after the greatest one; a page of one name, which shows whether the
-//! registry limits pages and whether it links them; a page large enough for all names. A list without any proof is
-//! [`Cause::Incomplete`].
+//! registry limits pages and whether it links them; the names after the last but one, for registries that start again after
+//! the last one; a page large enough for all names. A list without any proof is [`Cause::Incomplete`].
 
 mod evidence;
 mod request;
@@ -66,6 +66,8 @@ pub struct Paging {
     shortest_linked: Option<usize>,
     /// Last names of pages that may have been truncated.
     page_ends: Vec<String>,
+    /// The last name but one of the latest page with new names.
+    last_but_one: Option<String>,
     facts: Facts,
     doubt: Option<Doubt>,
     requested_one: bool,
@@ -80,8 +82,11 @@ struct Read {
     /// Number of names that were not known before.
     new: usize,
     first: Option<String>,
+    last_but_one: Option<String>,
     last: Option<String>,
     is_in_order: bool,
+    /// True if it contains the name that it was to follow.
+    has_start: bool,
     next: Option<String>,
 }
 
@@ -102,6 +107,7 @@ impl Paging {
             previous: 0,
             shortest_linked: None,
             page_ends: Vec::new(),
+            last_but_one: None,
             facts: Facts::default(),
             doubt: None,
             requested_one: false,
@@ -158,7 +164,7 @@ impl Paging {
             PageResponse::Page(page, next) => (page, next),
             PageResponse::Refused(trouble) => return self.refused(request, trouble),
         };
-        let read = self.read(page, next)?;
+        let read = self.read(request, page, next)?;
         match request {
             PageRequest::One => {
                 self.facts.ignores_size |= read.count > 1;
@@ -170,15 +176,17 @@ impl Paging {
         }
     }
 
-    fn read(&mut self, page: Page, next: Option<String>) -> Result<Read, Trouble> {
+    fn read(&mut self, request: &PageRequest, page: Page, next: Option<String>) -> Result<Read, Trouble> {
         let Page { names, is_cut } = page;
         let known_before = self.known.len();
         let read = Read {
             count: names.iter().collect::<HashSet<_>>().len(),
             new: 0,
             first: names.first().cloned(),
+            last_but_one: names.iter().rev().nth(1).cloned(),
             last: names.last().cloned(),
             is_in_order: is_in_order(&names),
+            has_start: matches!(request, PageRequest::After(start) if names.contains(start)),
             next,
         };
         names.into_iter().for_each(|name| self.add(name));
@@ -203,7 +211,8 @@ impl Paging {
         match request {
             PageRequest::After(_) if read.new == 0 && !self.facts.may_be_truncated => Ok(None),
             // This registry includes `last` in what follows it.
-            PageRequest::After(name) if read.new == 0 && read.count == 1 && name == last => self.ended(request),
+            PageRequest::After(_) if read.new == 0 && read.count == 1 && read.has_start => self.ended(request),
+            PageRequest::After(_) if read.new == 0 && self.is_rest(read) => Ok(None),
             PageRequest::After(_) if read.new == 0 => self.doubt(Doubt::Again),
             _ if !self.needs_proof(read) => Ok(None),
             _ if self.continued_after.insert(last.clone()) => Ok(Some(PageRequest::After(last.clone()))),
@@ -248,6 +257,7 @@ impl Paging {
             self.facts.more_is_linked = false;
             self.doubt = None;
             self.barren = 0;
+            self.last_but_one.clone_from(&read.last_but_one);
         } else {
             self.barren += 1;
         }
@@ -329,6 +339,11 @@ impl Paging {
             self.requested_one = true;
             return Ok(Some(PageRequest::One));
         }
+        if let Some(name) = self.last_but_one.take()
+            && self.continued_after.insert(name.clone())
+        {
+            return Ok(Some(PageRequest::After(name)));
+        }
         let large_enough = [self.bounds.names + 1, self.known.len() + 1];
         if let Some(size) = large_enough.get(self.sizes_tried) {
             self.sizes_tried += 1;
@@ -349,6 +364,12 @@ impl Paging {
     fn incomplete(&self) -> Trouble {
         let reason = self.doubt.as_ref().map(Doubt::reason).unwrap_or_default();
         Trouble::new(Cause::Incomplete, format!("the list may continue: {reason}"))
+    }
+
+    /// Whether a page is the rest of the list: it continues after a name, and is shorter than an earlier page, so not full.
+    fn is_rest(&self, read: &Read) -> bool {
+        let is_shorter = self.first.as_ref().is_some_and(|(count, _)| read.count < *count);
+        is_shorter && !read.has_start && !self.facts.is_unordered
     }
 
     /// Whether a page without a link needs a proof that it is the last.

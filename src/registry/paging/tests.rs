@@ -98,7 +98,8 @@ fn a_rejected_request_does_not_prove_that_a_full_page_is_the_last() {
     let mut full = list(true, Some(1000));
     let ask = full.next(&PageRequest::Start, page(numbered(1000), None)).unwrap().unwrap();
     assert_eq!(full.next(&ask, refused(Cause::Protocol)).unwrap(), Some(PageRequest::One));
-    assert_eq!(full.next(&PageRequest::One, page(numbered(1), None)).unwrap(), Some(PageRequest::AtOnce(10_001)));
+    assert_eq!(full.next(&PageRequest::One, page(numbered(1), None)).unwrap(), Some(after("t00998")));
+    assert_eq!(full.next(&after("t00998"), refused(Cause::Protocol)).unwrap(), Some(PageRequest::AtOnce(10_001)));
     assert_eq!(
         full.next(&PageRequest::AtOnce(10_001), refused(Cause::Protocol)).unwrap(),
         Some(PageRequest::AtOnce(1_001))
@@ -116,7 +117,8 @@ fn a_rejected_link_is_not_the_end() {
     let ask = list.next(&PageRequest::Start, page(numbered(100), Some("n=100&last=t00099"))).unwrap().unwrap();
     assert_eq!(ask, PageRequest::Link("n=100&last=t00099".to_string()));
     assert_eq!(list.next(&ask, refused(Cause::Protocol)).unwrap(), Some(after("t00099")), "without the link's own `n`");
-    assert_eq!(list.next(&after("t00099"), refused(Cause::Protocol)).unwrap(), Some(PageRequest::AtOnce(10_001)));
+    assert_eq!(list.next(&after("t00099"), refused(Cause::Protocol)).unwrap(), Some(after("t00098")));
+    assert_eq!(list.next(&after("t00098"), refused(Cause::Protocol)).unwrap(), Some(PageRequest::AtOnce(10_001)));
 }
 
 #[test]
@@ -124,4 +126,22 @@ fn a_list_paged_by_tokens_ends_with_the_page_without_a_link() {
     let mut list = list(true, Some(1000));
     let ask = list.next(&PageRequest::Start, page(numbered(100), Some("next_page=x"))).unwrap().unwrap();
     assert_eq!(list.next(&ask, page(names(&["z"]), None)).unwrap(), None);
+}
+
+#[test]
+fn a_registry_that_starts_again_after_the_last_name_is_asked_for_the_rest_after_the_one_before() {
+    let read = |rest: Vec<String>| {
+        let mut list = list(false, Some(1000));
+        for (request, names, next) in [
+            (PageRequest::Start, numbered(100), Some(after("t00099"))),
+            (after("t00099"), numbered(100), Some(PageRequest::One)),
+            (PageRequest::One, numbered(1), Some(after("t00098"))),
+        ] {
+            assert_eq!(list.next(&request, page(names, None)).unwrap(), next);
+        }
+        list.next(&after("t00098"), page(rest, None)).unwrap()
+    };
+    assert_eq!(read(names(&["t00099"])), None);
+    assert_eq!(read(numbered(100)), Some(PageRequest::AtOnce(10_001)), "`last` is ignored");
+    assert_eq!(read(numbered(99)), Some(PageRequest::AtOnce(10_001)), "and a name was deleted meanwhile");
 }
