@@ -23,17 +23,31 @@ async fn busy(images: usize) -> Registry {
     registry
 }
 
+/// The most requests in flight in a sweep of a registry that answers after a delay, however many there are.
+async fn most_in_flight(concurrency: usize, delay: Duration) -> usize {
+    let registry = busy(60).await;
+    registry.fault(everything(), delays(delay));
+    let report = Sweeping::of(&registry).with(|target| target.concurrency = concurrency).sweep().await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    let most = registry.most_in_flight();
+    assert!(most <= concurrency, "{most} of {concurrency}");
+    most
+}
+
 #[tokio::test]
 async fn never_more_in_flight_than_concurrency_and_no_fewer_than_it_bears() {
-    for concurrency in [1, 3, 16] {
-        let registry = busy(60).await;
-        registry.fault(everything(), delays(Duration::from_millis(5)));
-        let report = Sweeping::of(&registry).with(|target| target.concurrency = concurrency).sweep().await;
-        assert_eq!(report.outcome, Outcome::Complete);
-        let most = registry.most_in_flight();
-        assert!(most <= concurrency, "{most} of {concurrency}");
-        assert!(most >= concurrency.min(8), "{most} of {concurrency}");
+    for concurrency in [1, 3] {
+        assert_eq!(most_in_flight(concurrency, Duration::from_millis(5)).await, concurrency);
     }
+    // A busy machine slows answers down, too, and the sweep cannot tell: the longer the delay, the less it matters.
+    let mut most = 0;
+    for delay in [20, 50, 100, 200] {
+        most = most_in_flight(16, Duration::from_millis(delay)).await.max(most);
+        if most >= 8 {
+            return;
+        }
+    }
+    panic!("{most} of 16");
 }
 
 #[tokio::test]
