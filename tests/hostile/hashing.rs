@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use registry_integrity_probe::config::{ByteEvidence, Config, Confirm, Spread, Target};
+use registry_integrity_probe::demo::fault::{answers, on};
 use registry_integrity_probe::demo::{Endpoint, Headers, Image, LoggedRequest, Registry};
 use registry_integrity_probe::report::Reason;
 use registry_integrity_probe::schedule::Schedule;
@@ -46,6 +47,26 @@ async fn a_flipped_byte_is_found_between_sweeps_stays_and_goes_when_it_is_mended
     assert_eq!(report().unwrap().images.broken, 1);
     registry.replace("app", &layer.digest, layer.bytes.clone(), Headers::Follow);
     poll_until(Duration::from_secs(60), async || report().filter(|report| reasons(report).is_empty()).map(drop)).await;
+}
+
+/// Its last byte was read in the first sweep and is not due for a day; the sweeps in between ask by HEAD, which is answered.
+#[tokio::test]
+async fn a_blob_that_cannot_be_hashed_is_read_by_the_next_sweep_and_not_cleared_by_head() {
+    let registry = registry_with(&app()).await;
+    let config = config(&registry, None);
+    let state = Arc::new(State::new(&config.registries));
+    let _schedule = Schedule::start(Arc::clone(&state), &config, &Handle::current()).unwrap();
+    let known = || state.registries()[0].known();
+    poll_until(Duration::from_secs(30), async || (known().sweeps[0] >= 2).then_some(())).await;
+    let image = app();
+    let refused = registry.fault(on(&image.layers().next().unwrap().digest).get_only(), answers(410));
+    let is_unreadable = || known().report.is_some_and(|report| reasons(&report) == [Reason::Unreadable]);
+    poll_until(Duration::from_secs(30), async || is_unreadable().then_some(())).await;
+    let then = known().sweeps[0];
+    poll_until(Duration::from_secs(30), async || (known().sweeps[0] >= then + 3).then_some(())).await;
+    assert!(is_unreadable(), "HEAD does not clear it");
+    refused.lift();
+    poll_until(Duration::from_secs(30), async || (known().report.unwrap().images.intact == 2).then_some(())).await;
 }
 
 #[tokio::test]
