@@ -13,11 +13,13 @@ fn answer(method: Method, status: u16) -> Answer {
         error_code: None,
         storage_code: None,
         redirected_to: None,
+        has_retry_after: false,
         content_digest: None,
         content_type: None,
         content_length: None,
         content_range: None,
         body: Body::Unread,
+        ends_with_connection: false,
         is_encoded: false,
         exchanges: 1,
     }
@@ -51,6 +53,8 @@ fn a_blob_of_ten_bytes() {
     let other = Digest::sha256(b"other").to_string();
     let signed = |answer| Answer { content_digest: Some(digest.to_string()), ..answer };
     let byte = || Body::Whole(Bytes::from_static(b"9"));
+    let refused = |status, code: &str| Answer { error_code: Some(code.to_string()), ..answer(Method::Get, status) };
+    let until_the_end = |bytes| Answer { ends_with_connection: true, ..whole(bytes) };
     let unsatisfiable = |total| Answer {
         content_range: Some(ContentRange { range: None, total: Some(total) }),
         ..answer(Method::Get, 416)
@@ -138,6 +142,15 @@ fn a_blob_of_ten_bytes() {
             "Absent",
         ),
         ("404 from somebody", answer(Method::Get, 404), "AbsentUnsigned"),
+        ("404 that hides it", refused(404, "DENIED"), "unauthorized"),
+        ("404 that asks who one is", refused(404, "UNAUTHORIZED"), "unauthorized"),
+        ("404 that throttles", refused(404, "TOOMANYREQUESTS"), "rate_limited"),
+        ("404 that does not do that", refused(404, "UNSUPPORTED"), "protocol"),
+        ("403 that throttles", Answer { has_retry_after: true, ..answer(Method::Get, 403) }, "rate_limited"),
+        ("403 that says that it throttles", refused(403, "TOOMANYREQUESTS"), "rate_limited"),
+        ("the beginning, until the connection ended", until_the_end(b"012345678"), "Cut"),
+        ("more than all, until the connection ended", signed(until_the_end(b"0123456789+")), "Size"),
+        ("other bytes, until the connection ended", signed(until_the_end(b"0123456780")), "Digest"),
         ("500", answer(Method::Head, 500), "ServerError"),
         ("401", answer(Method::Head, 401), "unauthorized"),
         ("403", answer(Method::Head, 403), "unauthorized"),
@@ -182,6 +195,10 @@ fn a_manifest() {
     assert_eq!(of(None, whole(b"<html>log in</html>")), "DigestUnsigned");
     assert_eq!(of(None, Answer { body: Body::Cut { received: 3 }, ..answer(Method::Get, 200) }), "Cut");
     assert_eq!(of(None, Answer { body: Body::TooLong { limit: 3 }, ..answer(Method::Get, 200) }), "protocol");
+    let until_the_end = |bytes| Answer { ends_with_connection: true, ..whole(bytes) };
+    assert_eq!(of(None, signed(until_the_end(br#"{"layers":"#))), "Cut");
+    assert_eq!(of(Some(13), signed(until_the_end(br#"{"layers":"#))), "Cut");
+    assert_eq!(of(Some(13), signed(until_the_end(br#"{"layers":{}}"#))), "Digest", "nothing is missing");
     let contradicting = Answer { content_digest: Some(Digest::sha256(b"x").to_string()), ..whole(br#"{"layers":[]}"#) };
     assert_eq!(of(None, contradicting), "Digest");
 
@@ -206,7 +223,13 @@ fn a_tag() {
     assert_eq!(resolves_to(head(1)), None);
     assert_eq!(resolves_to(whole(br#"{"layers":[]}"#)), Some(Digest::sha256(br#"{"layers":[]}"#)));
     let rubbish = Answer { content_digest: Some("rubbish".to_string()), ..head(1) };
-    assert_eq!(word(&judge::resolution(None, &Ok(rubbish))), "protocol");
+    assert_eq!(resolves_to(rubbish), None);
+    for header in ["", &digest.to_string()[7..], &format!("\"{digest}\"")] {
+        let named_badly = |answer| Answer { content_digest: Some(header.to_string()), ..answer };
+        assert_eq!(resolves_to(named_badly(head(1))), None, "{header}: left to GET");
+        let bytes = br#"{"layers":[]}"#;
+        assert_eq!(resolves_to(named_badly(whole(bytes))), Some(Digest::sha256(bytes)), "{header}");
+    }
 }
 
 #[test]

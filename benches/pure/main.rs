@@ -31,12 +31,14 @@ fn answer(method: Method, digest: &Digest, length: u64, body: Body) -> Answer {
         method,
         status: 200,
         error_code: None,
+        has_retry_after: false,
         content_digest: Some(digest.to_string()),
         content_type: None,
         content_length: Some(length),
         content_range: None,
         is_encoded: false,
         body,
+        ends_with_connection: false,
         exchanges: 1,
     }
 }

@@ -81,6 +81,8 @@ pub struct Body {
     pub bytes: Bytes,
     /// Never stops.
     pub endless: bool,
+    /// No header says its length: it ends where the connection does.
+    pub undeclared: bool,
     /// Between two bytes.
     pub pause: Option<Duration>,
 }
@@ -108,7 +110,7 @@ pub enum Break {
 impl Answer {
     /// An answer without a body.
     pub fn new(status: u16) -> Self {
-        let body = Body { bytes: Bytes::new(), endless: false, pause: None };
+        let body = Body { bytes: Bytes::new(), endless: false, undeclared: false, pause: None };
         Self { status, headers: Vec::new(), body, delay: Duration::ZERO, breaks: None }
     }
 
@@ -151,7 +153,7 @@ impl Answer {
         for (name, value) in &self.headers {
             head.extend([name, ": ", value, "\r\n"]);
         }
-        if self.get_header("Content-Length").is_none() && !self.body.endless {
+        if self.get_header("Content-Length").is_none() && !self.body.endless && !self.body.undeclared {
             head.push_str(&format!("Content-Length: {}\r\n", self.body.bytes.len()));
         }
         head.push_str("\r\n");
@@ -161,6 +163,7 @@ impl Answer {
     /// True if the client can tell where the body ends, so that another answer may follow on the connection.
     fn is_self_delimiting(&self) -> bool {
         !self.body.endless
+            && !self.body.undeclared
             && self.get_header("Content-Length").is_none_or(|length| length == self.body.bytes.len().to_string())
     }
 }

@@ -60,19 +60,18 @@ pub fn resolution(named: Option<&Digest>, result: &Result<Answer, Trouble>) -> V
     if let Some(verdict) = named.and_then(|digest| contradiction(digest, answer)) {
         return verdict;
     }
-    let digest = match (named, &answer.content_digest, &answer.body) {
+    let digest = match (named, answer.digest(), &answer.body) {
         (Some(named), _, _) => Some(named.clone()),
-        (None, Some(text), body) => match (text.parse::<Digest>(), body) {
-            (Ok(digest), Body::Whole(bytes)) if contradicts(&digest, bytes) => {
-                return suspect(
-                    Suspicion::Digest,
-                    format!("Docker-Content-Digest {digest}, which the bytes do not hash to"),
-                );
-            }
-            (Ok(digest), _) => Some(digest),
-            (Err(_), _) => return unjudged(Cause::Protocol, "Docker-Content-Digest is no digest"),
-        },
-        // GHCR's and other HEADs without the header are asked again by GET, which brings the bytes.
+        (None, Some(digest), Body::Whole(bytes)) if contradicts(&digest, bytes) => {
+            let detail = format!("Docker-Content-Digest {digest}, which the bytes do not hash to");
+            return mismatch(answer, None, bytes.len() as u64, Suspicion::Digest, detail);
+        }
+        (None, Some(digest), _) => Some(digest),
+        // GHCR's and other HEADs without the header, or with one that is no digest, are asked again by GET, which brings
+        // the bytes.
+        (None, None, Body::Whole(bytes)) if answer.ends_with_connection && !is_json(bytes) => {
+            return cut(answer, bytes.len() as u64);
+        }
         (None, None, Body::Whole(bytes)) if !answer.is_encoded => Some(Digest::sha256(bytes)),
         (None, None, Body::Cut { received }) => return cut(answer, *received),
         (None, None, _) => None,
@@ -123,7 +122,8 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
         if parsed == Err(ManifestError::SchemaOne) {
             return unjudged(Cause::Protocol, ManifestError::SchemaOne.to_string());
         }
-        return suspect(digest_suspicion(answer), format!("the {length} bytes hash to {actual}"));
+        let detail = format!("the {length} bytes hash to {actual}");
+        return mismatch(answer, size, length, digest_suspicion(answer), detail);
     }
     if let Some(verdict) = contradiction(digest, answer) {
         return verdict;
@@ -134,8 +134,7 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
         }
         Err(ManifestError::SchemaOne) => unjudged(Cause::Protocol, ManifestError::SchemaOne.to_string()),
         Err(error @ ManifestError::Malformed(_)) => {
-            let is_signed = answer.content_digest.is_some();
-            let suspicion = if is_signed { Suspicion::Malformed } else { Suspicion::MalformedUnsigned };
+            let suspicion = if is_signed(answer) { Suspicion::Malformed } else { Suspicion::MalformedUnsigned };
             suspect(suspicion, error.to_string())
         }
     }
@@ -148,7 +147,7 @@ pub fn remembered(digest: &Digest, size: Option<u64>, known: (Manifest, u64), an
     let is_as_before = answer.status == 200
         && answer.content_length == Some(length)
         && size.is_none_or(|size| size == length)
-        && answer.content_digest.as_ref().and_then(|text| text.parse().ok()).as_ref() == Some(digest);
+        && answer.digest().as_ref() == Some(digest);
     is_as_before.then(|| {
         let manifest = Some(Box::new(manifest));
         Verdict::Sound(Sound { length: Some(length), manifest, is_remembered: true, ..Sound::default() })
@@ -209,7 +208,7 @@ pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Troub
         return verdict;
     }
     if actual != *digest {
-        return suspect(Suspicion::Digest, format!("the {length} bytes hash to {actual}"));
+        return mismatch(answer, size, length, Suspicion::Digest, format!("the {length} bytes hash to {actual}"));
     }
     Verdict::Sound(Sound { length: Some(length), platform: platform.map(Box::new), ..Sound::default() })
 }
@@ -250,7 +249,9 @@ fn ranged(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
         Ordering::Less if answer.content_length.is_none() => cut(answer, received),
         Ordering::Less => refused(answer, &format!("brought {received} of the {expected} bytes that it announces")),
         Ordering::Greater => unjudged(Cause::Protocol, "206 with other bytes than its range has"),
-        Ordering::Equal if first == 0 && range.total.or(size) == Some(expected) => hashed(digest, range.total, answer),
+        Ordering::Equal if first == 0 && range.total.or(size) == Some(expected) => {
+            hashed(digest, Some(expected), range.total, answer)
+        }
         Ordering::Equal => Verdict::Sound(Sound { length: range.total, ..Sound::default() }),
     }
 }
@@ -276,20 +277,21 @@ fn whole(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
         // The beginning came; how much there is, HEAD may tell.
         (Some(size), None, Body::TooLong { limit }) if *limit < size => Verdict::Sound(Sound::default()),
         (Some(_), None, _) => unjudged(Cause::Protocol, format!("{} does not tell the length", answer.summary())),
-        (_, length, _) => hashed(digest, length, answer),
+        (_, length, _) => hashed(digest, size, length, answer),
     }
 }
 
 /// A blob of the right length: if all of its bytes came, they must hash to its digest.
-fn hashed(digest: &Digest, length: Option<u64>, answer: &Answer) -> Verdict {
+fn hashed(digest: &Digest, size: Option<u64>, length: Option<u64>, answer: &Answer) -> Verdict {
     let is_other = match &answer.body {
         Body::Whole(bytes) => contradicts(digest, bytes),
         Body::Hashed { digest: actual, .. } => actual != digest,
         Body::Cut { .. } | Body::TooLong { .. } | Body::Unread => false,
     };
     if is_other {
-        let length = length.map(|length| format!("{length} ")).unwrap_or_default();
-        return suspect(digest_suspicion(answer), format!("the {length}bytes do not hash to the digest"));
+        let length = length.unwrap_or_default();
+        let detail = format!("the {length} bytes do not hash to the digest");
+        return mismatch(answer, size, length, digest_suspicion(answer), detail);
     }
     Verdict::Sound(Sound { length, ..Sound::default() })
 }
@@ -298,7 +300,7 @@ fn hashed(digest: &Digest, length: Option<u64>, answer: &Answer) -> Verdict {
 fn served(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
     let answer = result.as_ref().map_err(|trouble| unjudged(trouble.cause, trouble.detail.clone()))?;
     match (answer.status, answer.trouble()) {
-        (404, _) => {
+        (404, None) => {
             let signed = answer.error_code.is_some();
             Err(suspect(if signed { Suspicion::Absent } else { Suspicion::AbsentUnsigned }, answer.summary()))
         }
@@ -347,7 +349,7 @@ fn served_whole(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
 /// True for a page for people, such as a proxy's for logging in: nobody pulls that as an image.
 fn is_page(answer: &Answer) -> bool {
     let media_type = answer.content_type.as_deref().and_then(|text| text.split(';').next()).unwrap_or_default();
-    answer.content_digest.is_none() && media_type.trim().eq_ignore_ascii_case("text/html")
+    !is_signed(answer) && media_type.trim().eq_ignore_ascii_case("text/html")
 }
 
 /// True if the bytes do not hash to the digest, as far as its algorithm is known.
@@ -357,14 +359,29 @@ fn contradicts(digest: &Digest, bytes: &[u8]) -> bool {
     })
 }
 
+/// True if the answer has a header that only a registry sends.
+fn is_signed(answer: &Answer) -> bool {
+    answer.digest().is_some()
+}
+
 fn digest_suspicion(answer: &Answer) -> Suspicion {
-    if answer.content_digest.is_some() { Suspicion::Digest } else { Suspicion::DigestUnsigned }
+    if is_signed(answer) { Suspicion::Digest } else { Suspicion::DigestUnsigned }
+}
+
+/// Bytes that do not hash to the digest: other bytes, or the beginning of the right ones if the connection may have ended
+/// early and no descriptor says that nothing is missing.
+fn mismatch(answer: &Answer, size: Option<u64>, length: u64, suspicion: Suspicion, detail: String) -> Verdict {
+    if answer.ends_with_connection && size.is_none() { cut(answer, length) } else { suspect(suspicion, detail) }
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
 /// `Docker-Content-Digest` against the digest that was asked for. Another algorithm's says nothing: distribution answers
 /// a sha512 reference with the sha256 that it stored.
 fn contradiction(digest: &Digest, answer: &Answer) -> Option<Verdict> {
-    let told: Digest = answer.content_digest.as_deref()?.parse().ok()?;
+    let told = answer.digest()?;
     (told.algorithm() == digest.algorithm() && told != *digest)
         .then(|| suspect(Suspicion::Digest, format!("{}, Docker-Content-Digest {told}", answer.summary())))
 }
@@ -374,7 +391,11 @@ fn length_mismatch(answer: &Answer, size: u64, length: u64) -> Option<Verdict> {
 }
 
 fn too_short_or_long(answer: &Answer, size: u64, length: u64) -> Verdict {
-    let suspicion = if answer.content_digest.is_some() { Suspicion::Size } else { Suspicion::SizeUnsigned };
+    let is_counted = answer.status == 200 && matches!(answer.body, Body::Whole(_) | Body::Hashed { .. });
+    if length < size && is_counted && answer.ends_with_connection {
+        return cut(answer, length);
+    }
+    let suspicion = if is_signed(answer) { Suspicion::Size } else { Suspicion::SizeUnsigned };
     suspect(suspicion, format!("the registry has {length} bytes, the descriptor says {size}"))
 }
 

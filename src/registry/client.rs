@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Uri;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, RANGE,
+    LOCATION, RANGE, RETRY_AFTER,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http_body_util::Full;
@@ -410,7 +410,7 @@ impl HttpRegistry {
         let result = self.in_time(request).await;
         let outcome = match &result {
             Ok(exchanged) => match exchanged.answer.status {
-                429 => Outcome::Throttled,
+                _ if exchanged.answer.is_throttled() => Outcome::Throttled,
                 500.. => Outcome::Struggled,
                 _ => Outcome::Answered,
             },
@@ -429,8 +429,8 @@ impl HttpRegistry {
             self.traffic.set_concurrency(self.gate.limit());
         }
         if let Ok(exchanged) = &result
-            && matches!(exchanged.answer.status, 429 | 503)
-            && let Some(wait) = header(&exchanged.headers, &http::header::RETRY_AFTER)
+            && (exchanged.answer.status == 503 || exchanged.answer.is_throttled())
+            && let Some(wait) = header(&exchanged.headers, &RETRY_AFTER)
             && let Some(wait) = retry_after(wait, SystemTime::now())
         {
             self.gate.pause(wait);
@@ -557,12 +557,14 @@ impl HttpRegistry {
             error_code: None,
             storage_code: None,
             redirected_to,
+            has_retry_after: headers.contains_key(RETRY_AFTER),
             content_digest: header(&headers, &HeaderName::from_static("docker-content-digest")).map(str::to_string),
             content_type: header(&headers, &CONTENT_TYPE).map(str::to_string),
             content_length,
             content_range: header(&headers, &http::header::CONTENT_RANGE).and_then(ContentRange::parse),
             is_encoded: header(&headers, &CONTENT_ENCODING).is_some_and(|it| !it.eq_ignore_ascii_case("identity")),
             body: Body::Unread,
+            ends_with_connection: payload.ends_with_connection(),
             exchanges: 1,
         };
         match reading {
@@ -601,12 +603,12 @@ impl Registry for HttpRegistry {
             return self.ask_by(question, Method::Get).await;
         }
         let head = self.ask_by(question, Method::Head).await?;
-        // A presigned redirect may hold for GET only, and some proxies know no HEAD.
-        if !self.get_instead_of_head || !matches!(head.status, 403 | 405 | 501) {
+        if !self.get_instead_of_head || !head.leaves_get_open() {
             return Ok(head);
         }
         let get = self.ask_by(question, Method::Get).await?;
-        if (200..300).contains(&get.status) {
+        // What refuses one HEAD for its form may serve the next one.
+        if (200..300).contains(&get.status) && matches!(head.status, 403 | 405 | 501) {
             refused.store(true, Ordering::Relaxed);
         }
         Ok(Answer { exchanges: head.exchanges + get.exchanges, ..get })
@@ -665,29 +667,6 @@ pub(super) fn code_of(trouble: &Trouble) -> Code {
         Cause::Timeout => Code::Timeout,
         Cause::Protocol => Code::Protocol,
         _ => Code::Unreachable,
-    }
-}
-
-impl Answer {
-    /// The trouble that the status stands for, if the answer says nothing of the object itself.
-    pub fn trouble(&self) -> Option<Trouble> {
-        let cause = match self.status {
-            200..=299 | 404 | 416 => return None,
-            401 | 403 => Cause::Unauthorized,
-            408 => Cause::Timeout,
-            429 => Cause::RateLimited,
-            500..=599 => Cause::ServerError,
-            _ => Cause::Protocol,
-        };
-        Some(Trouble::new(cause, self.summary()))
-    }
-
-    /// Method, status and error code, as in `HEAD 404 MANIFEST_UNKNOWN`; and who answered, if it was not the registry.
-    pub fn summary(&self) -> String {
-        let code = self.error_code.as_deref().or(self.storage_code.as_deref());
-        let code = code.map(|code| format!(" {code}")).unwrap_or_default();
-        let by = self.redirected_to.as_deref().map(|host| format!(" from {host}")).unwrap_or_default();
-        format!("{} {}{code}{by}", self.method.as_str(), self.status)
     }
 }
 

@@ -438,7 +438,7 @@ mod tests {
         let request = || Request::builder().uri(&uri).body(Full::default()).unwrap();
         let (response, lease) = connections.send(&uri, request).await.unwrap();
         let (mut head, incoming) = response.into_parts();
-        let mut payload = Payload::new(incoming, &mut head.headers, lease);
+        let mut payload = Payload::new(incoming, head.version, &mut head.headers, lease);
         while read && payload.chunk().await.unwrap().is_some() {}
     }
 

@@ -119,7 +119,8 @@ impl Reading<'_> {
                 _ => {
                     let exchanged = exchanged?;
                     let answer = &exchanged.answer;
-                    if answer.status == 404 && answer.error_code.is_some() && matches!(self.list, List::Tags(_)) {
+                    let is_unknown = answer.status == 404 && answer.error_code.is_some() && answer.trouble().is_none();
+                    if is_unknown && matches!(self.list, List::Tags(_)) {
                         return Ok(None);
                     }
                     let page = self.page_of(&exchanged)?;

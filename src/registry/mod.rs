@@ -3,6 +3,7 @@
 //! A walk asks a [`Question`] through the [`Registry`] trait. What comes back is data: an [`Answer`], whatever its
 //! status, or the [`Trouble`] that stood in for one. Nothing here judges.
 
+mod answer;
 mod auth;
 mod auth_requests;
 mod body;
@@ -118,12 +119,14 @@ pub struct Answer {
     pub method: Method,
     /// HTTP status.
     pub status: u16,
-    /// The first code of an OCI error body; `None` if the body was none (a proxy's page, or HEAD).
+    /// The code of an OCI error body, of several the one that refuses; `None` if the body was none (a proxy's page, or HEAD).
     pub error_code: Option<String>,
     /// The code of an error body as object storages write it (`<Code>ExpiredToken</Code>`): it signs nothing.
     pub storage_code: Option<String>,
     /// The host that answered, if a redirect led away from the registry's own.
     pub redirected_to: Option<Box<str>>,
+    /// True if `Retry-After` came with it.
+    pub has_retry_after: bool,
     /// `Docker-Content-Digest`, as it was written.
     pub content_digest: Option<String>,
     /// `Content-Type`.
@@ -137,6 +140,8 @@ pub struct Answer {
     pub is_encoded: bool,
     /// What was read of the body.
     pub body: Body,
+    /// True if nothing but the end of the connection ends the body: then a truncated body looks complete.
+    pub ends_with_connection: bool,
     /// Exchanges that were needed, counting this one: more than 1 if passing trouble was retried.
     pub exchanges: u32,
 }

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+use http::Version;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
@@ -18,8 +19,24 @@ pub struct Payload {
     incoming: Incoming,
     /// Until the body has come to its end.
     lease: Option<Lease>,
+    /// What says where the body ends.
+    end: End,
+    /// Bytes that came, as they were sent.
+    received: u64,
     /// In a place of its own: most answers need none, and are handed on through many hands.
     decoding: Option<Box<Decoding>>,
+    is_http_2: bool,
+}
+
+/// What says where a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Its length in bytes, which a header told.
+    Length(u64),
+    /// HTTP itself: the last chunk, or HTTP/2's mark.
+    Mark,
+    /// The end of the connection.
+    Connection,
 }
 
 struct Decoding {
@@ -39,7 +56,12 @@ pub enum Broken {
 
 impl Payload {
     /// The body of an answer. What its headers say of an encoding, they no longer say afterwards, nor of its length.
-    pub fn new(incoming: Incoming, headers: &mut HeaderMap, lease: Option<Lease>) -> Self {
+    pub fn new(incoming: Incoming, version: Version, headers: &mut HeaderMap, lease: Option<Lease>) -> Self {
+        let end = match incoming.size_hint().exact() {
+            Some(length) => End::Length(length),
+            None if version >= Version::HTTP_2 || is_chunked(headers) => End::Mark,
+            None => End::Connection,
+        };
         let is_gzip = headers.get(CONTENT_ENCODING).is_some_and(|encoding| {
             [&b"gzip"[..], b"x-gzip"].iter().any(|gzip| encoding.as_bytes().eq_ignore_ascii_case(gzip))
         });
@@ -48,7 +70,7 @@ impl Payload {
             headers.remove(CONTENT_LENGTH);
         }
         let decoding = is_gzip.then(|| Box::new(Decoding::new()));
-        let mut payload = Self { incoming, lease, decoding };
+        let mut payload = Self { incoming, lease, end, received: 0, decoding, is_http_2: version >= Version::HTTP_2 };
         if payload.incoming.is_end_stream() {
             payload.release();
         }
@@ -58,6 +80,11 @@ impl Payload {
     /// How many bytes are to come, if that is known.
     pub fn length(&self) -> Option<u64> {
         if self.decoding.is_some() { None } else { self.incoming.size_hint().exact() }
+    }
+
+    /// True if nothing but the end of the connection ends the body, and nothing in the body does.
+    pub fn ends_with_connection(&self) -> bool {
+        self.end == End::Connection && self.decoding.is_none()
     }
 
     /// The next bytes; `None` at the end.
@@ -96,10 +123,22 @@ impl Payload {
             let frame = frame.map_err(|error| if error.is_parse() { Broken::Nonsense } else { Broken::Cut })?;
             match frame.into_data() {
                 Ok(bytes) if bytes.is_empty() => {}
-                Ok(bytes) => return Ok(Some(bytes)),
+                Ok(bytes) => {
+                    self.received += bytes.len() as u64;
+                    return Ok(Some(bytes));
+                }
                 // Trailers say nothing that is asked for.
                 Err(_) => {}
             }
+        }
+        // hyper takes a stream that was reset without an error for one that has ended.
+        let is_cut = match self.end {
+            End::Length(length) => self.received < length,
+            End::Mark => self.is_http_2 && !self.incoming.is_end_stream(),
+            End::Connection => false,
+        };
+        if is_cut {
+            return Err(Broken::Cut);
         }
         self.release();
         Ok(None)
@@ -110,6 +149,11 @@ impl Payload {
             lease.keep();
         }
     }
+}
+
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TRANSFER_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.any(|value| value.to_ascii_lowercase().contains("chunked"))
 }
 
 impl Decoding {

@@ -64,7 +64,7 @@ impl Transport {
         };
         let (response, lease) = self.0.send(uri, named).await.map_err(|failure| explain(&failure))?;
         let (mut head, incoming) = response.into_parts();
-        let payload = Payload::new(incoming, &mut head.headers, lease);
+        let payload = Payload::new(incoming, head.version, &mut head.headers, lease);
         Ok(Box::new(Response { status: head.status.as_u16(), headers: head.headers, payload, redirected_to: None }))
     }
 }

@@ -97,11 +97,13 @@ fn answer(size: u64) -> impl Strategy<Value = Answer> {
                 error_code,
                 storage_code: None,
                 redirected_to: None,
+                has_retry_after: false,
                 content_digest,
                 content_type,
                 content_length,
                 content_range,
                 body,
+                ends_with_connection: false,
                 is_encoded: false,
                 exchanges: 1,
             }

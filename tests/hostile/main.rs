@@ -27,6 +27,7 @@ mod proxies_in_front;
 mod pull_through;
 mod random_faults;
 mod redirects;
+mod refusals;
 mod scopes;
 mod secrets;
 mod undelivered;

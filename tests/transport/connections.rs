@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::Version;
 use registry_integrity_probe::config::Target;
 use registry_integrity_probe::demo::{Image, Registry};
+use registry_integrity_probe::report::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -140,4 +141,34 @@ async fn a_connection_of_http_2_that_is_told_to_go_away_is_followed_by_another()
     assert_intact(&report, "GOAWAY");
     assert!(front.connections() > 1, "{:?}", by_connection(&front));
     assert!(front.heard().iter().all(|heard| heard.version == Version::HTTP_2));
+}
+
+/// HTTP/2's way to say that nothing more is going to come, also in the middle of a body.
+#[tokio::test]
+async fn a_stream_of_http_2_that_is_reset_without_an_error_is_truncated_and_not_altered() {
+    let (registry, ca) = (large().await, PrivateCa::new());
+    for (declares_length, of_manifests) in [(true, true), (false, true), (true, false), (false, false)] {
+        let acceptor = ca.server(&["localhost"]).acceptor(&[b"h2"]);
+        let front = Plan::before(registry.address())
+            .with_tls(acceptor)
+            .changing(move |heard, reply| {
+                let digest = Image::manifest().named("7");
+                let meant = if of_manifests { digest.root() } else { digest.layers().next().unwrap() };
+                if heard.method == "GET" && heard.target.ends_with(&meant.digest.to_string()) && reply.status < 300 {
+                    let body = reply.body();
+                    reply.pieces = vec![body[..body.len() / 2].to_vec().into()];
+                    reply.is_reset_without_error = true;
+                    if !declares_length {
+                        reply.remove("content-length");
+                    }
+                }
+            })
+            .start()
+            .await;
+        let hashed = |target: &mut Target| target.evidence.content = Some(std::time::Duration::ZERO);
+        let report = through(&front, &ca).with(hashed).sweep().await;
+        let reasons: Vec<_> = report.failures.iter().map(|failure| failure.reason).collect();
+        assert_eq!(reasons, [Reason::Unreadable], "{declares_length} {of_manifests}: {report:#?}");
+        assert_eq!(report.unverified, []);
+    }
 }

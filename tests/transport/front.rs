@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io;
+use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -57,7 +57,11 @@ pub struct Reply {
     pub pieces: Vec<Bytes>,
     /// True if the connection ends behind the last piece, whatever the headers promise.
     pub is_cut: bool,
+    /// True if a stream of HTTP/2 is reset there, and no error is named.
+    pub is_reset_without_error: bool,
 }
+
+type Failure = Box<dyn Error + Send + Sync>;
 
 /// Tells the requests of one kind from others.
 pub type Selector = fn(&Heard) -> bool;
@@ -261,7 +265,7 @@ async fn answer(
     request: Request<Incoming>,
     connection: usize,
     shared: &Shared,
-) -> Response<UnsyncBoxBody<Bytes, io::Error>> {
+) -> Response<UnsyncBoxBody<Bytes, Failure>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let heard = Heard {
@@ -281,7 +285,13 @@ async fn answer(
     }
     let answer = asked.send().await;
     let status = answer.status.unwrap_or(502);
-    let mut reply = Reply { status, headers: answer.headers, pieces: vec![answer.body], is_cut: false };
+    let mut reply = Reply {
+        status,
+        headers: answer.headers,
+        pieces: vec![answer.body],
+        is_cut: false,
+        is_reset_without_error: false,
+    };
     change(&heard, &mut reply);
     response(reply, heard.method == "HEAD")
 }
@@ -295,7 +305,7 @@ fn by_name(headers: &HeaderMap) -> BTreeMap<String, String> {
     by_name
 }
 
-fn response(reply: Reply, is_head: bool) -> Response<UnsyncBoxBody<Bytes, io::Error>> {
+fn response(reply: Reply, is_head: bool) -> Response<UnsyncBoxBody<Bytes, Failure>> {
     let mut builder = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         builder = builder.header(name, value);
@@ -307,7 +317,12 @@ fn response(reply: Reply, is_head: bool) -> Response<UnsyncBoxBody<Bytes, io::Er
         tokio::time::sleep(pause).await;
         Ok(Frame::data(piece))
     });
-    let end = stream::iter((reply.is_cut && !is_head).then(|| Err(io::Error::other("cut"))));
+    let end: Option<Failure> = match () {
+        () if is_head => None,
+        () if reply.is_reset_without_error => Some(Box::new(h2::Error::from(h2::Reason::NO_ERROR))),
+        () => reply.is_cut.then(|| "cut".into()),
+    };
+    let end = stream::iter(end.map(Err));
     if is_head {
         return builder
             .body(http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync())

@@ -14,7 +14,13 @@ use super::{as_probe, assert_intact, assert_silent, registry, sweep_of};
 fn to(authority: String) -> impl Fn(&Heard, &mut Reply) + Send + Sync + 'static {
     move |heard, reply| {
         if heard.is_of_blob() && reply.status != 401 {
-            *reply = Reply { status: 307, headers: Vec::new(), pieces: Vec::new(), is_cut: false };
+            *reply = Reply {
+                status: 307,
+                headers: Vec::new(),
+                pieces: Vec::new(),
+                is_cut: false,
+                is_reset_without_error: false,
+            };
             reply.set("location", format!("http://{authority}{}?X-Signature=secret-signature", heard.target));
             reply.set("content-length", 0);
         }
@@ -90,7 +96,13 @@ async fn the_registry_s_own_credentials_are_kept_where_a_redirect_names_others()
     let front = Plan::before(registry.address())
         .changing(|heard, reply| {
             if heard.is_of_blob() && reply.status != 401 && !heard.target.ends_with("?again") {
-                *reply = Reply { status: 307, headers: Vec::new(), pieces: Vec::new(), is_cut: false };
+                *reply = Reply {
+                    status: 307,
+                    headers: Vec::new(),
+                    pieces: Vec::new(),
+                    is_cut: false,
+                    is_reset_without_error: false,
+                };
                 let host = heard.header("host").unwrap();
                 reply.set("location", format!("http://user:secret-pw@{host}{}?again", heard.target));
                 reply.set("content-length", 0);

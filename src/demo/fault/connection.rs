@@ -29,6 +29,15 @@ pub fn cuts_body_after(bytes: usize) -> Effect {
     breaks(BreakPoint::InBody(bytes), Break::Close)
 }
 
+/// No length, and the connection is closed in good order after this many bytes of the body.
+pub fn ends_undeclared_body_after(bytes: usize) -> Effect {
+    Effect::spoiling(move |_, answer| {
+        answer.remove_header("Content-Length");
+        answer.body.undeclared = true;
+        answer.breaks = Some((BreakPoint::InBody(bytes), Break::Close));
+    })
+}
+
 /// Nothing comes after this many bytes of the body.
 pub fn stalls_body_after(bytes: usize) -> Effect {
     breaks(BreakPoint::InBody(bytes), Break::Hang)

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use connection::{
-    claims_length, cuts_body_after, delays, drops_connection, endless_body, hangs, many_headers, resets, slow_body,
-    stalls_body_after,
+    claims_length, cuts_body_after, delays, drops_connection, endless_body, ends_undeclared_body_after, hangs,
+    many_headers, resets, slow_body, stalls_body_after,
 };
 pub use effect::{
     Effect, answers, answers_html, answers_range, answers_with, claims_digest, demands_named_type, hides_total,
