@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod contradictions;
 pub mod demo;
 pub mod history;
 pub mod images;

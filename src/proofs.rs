@@ -14,9 +14,10 @@ use crate::oci::{Digest, Repository};
 use crate::report::Coverage;
 
 /// How a blob is proved, from the least to the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Evidence {
     /// The registry says that it is there, and how long it is.
+    #[default]
     Head,
     /// Its last byte came.
     LastByte,

@@ -272,6 +272,7 @@ async fn sweep_once(
                 traffic: Arc::clone(&registry.traffic),
                 known: known.failures(),
                 catalog: &known.catalog,
+                contradictions: Arc::clone(&registry.contradictions),
                 progress,
             };
             (setup.sweep)(Arc::clone(&setup.client), job).await

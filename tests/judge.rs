@@ -235,7 +235,8 @@ fn a_tag() {
 #[test]
 fn a_single_server_error_is_the_object_s_and_many_are_the_registry_s() {
     let among = |served, suspected| {
-        let surroundings = Surroundings { served, neighbours: 1_000, suspected, answers: 10_000, contradicted: 0 };
+        let surroundings =
+            Surroundings { served, neighbours: 1_000, beside: 1, suspected, answers: 10_000, contradicted: 0 };
         believe(Suspicion::ServerError, 4, &surroundings).is_ok()
     };
     assert!(among(1, 1), "one alone");
@@ -248,19 +249,26 @@ fn a_single_server_error_is_the_object_s_and_many_are_the_registry_s() {
 #[test]
 fn a_blob_that_is_refused_counts_among_all_blobs() {
     let among = |served, neighbours, suspected| {
-        let surroundings = Surroundings { served, neighbours, suspected, answers: 10_000, contradicted: 0 };
+        let surroundings = Surroundings { served, neighbours, beside: 1, suspected, answers: 10_000, contradicted: 0 };
         believe(Suspicion::Refused(Cause::Protocol), 4, &surroundings).is_ok()
     };
     assert!(among(1, 2, 1), "one alone");
     assert!(!among(0, 2, 1), "but beside something of its kind that is served");
     assert!(among(1, 18, 2), "one in ten");
     assert!(!among(1, 17, 2));
+    let denied = |beside| {
+        let surroundings =
+            Surroundings { served: 90, neighbours: 90, beside, suspected: 1, answers: 10_000, contradicted: 0 };
+        believe(Suspicion::Refused(Cause::Unauthorized), 4, &surroundings).is_ok()
+    };
+    assert!(denied(1));
+    assert!(!denied(0), "a client that may not read a repository is refused all of it");
 }
 
 #[test]
 fn bodies_that_are_all_cut_are_the_registry_s_and_one_alone_is_the_object_s() {
     let among = |served, neighbours, suspected| {
-        let surroundings = Surroundings { served, neighbours, suspected, answers: 10_000, contradicted: 0 };
+        let surroundings = Surroundings { served, neighbours, beside: 1, suspected, answers: 10_000, contradicted: 0 };
         believe(Suspicion::Cut, 4, &surroundings).is_ok()
     };
     assert!(!among(0, 0, 1), "nothing is served");
@@ -273,7 +281,7 @@ fn bodies_that_are_all_cut_are_the_registry_s_and_one_alone_is_the_object_s() {
 fn what_comes_at_random_is_not_believed() {
     let with = |contradicted, answers| {
         let surroundings =
-            Surroundings { served: 2_000, neighbours: 2_000, suspected: 1, answers: 10_000, contradicted };
+            Surroundings { served: 2_000, neighbours: 2_000, beside: 1, suspected: 1, answers: 10_000, contradicted };
         believe(Suspicion::Absent, answers, &surroundings).is_ok()
     };
     assert!(with(0, 4));

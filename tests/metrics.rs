@@ -51,6 +51,7 @@ fn before_the_first_sweep_closed_sets_are_zero_and_the_unknown_is_absent() {
     for state in ["intact", "broken", "unverified"] {
         closed.push(format!("registry_integrity_images{{registry=\"a\",state=\"{state}\"}}"));
     }
+    closed.push("registry_integrity_contradictions_total{registry=\"a\"}".to_string());
     for evidence in ["head", "byte", "content"] {
         closed.push(format!("registry_integrity_blobs{{registry=\"a\",evidence=\"{evidence}\"}}"));
     }

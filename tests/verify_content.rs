@@ -41,6 +41,7 @@ async fn hash_all(registry: &Registry, patience: Duration) -> Report {
             traffic,
             known: &[],
             catalog: &Default::default(),
+            contradictions: Arc::default(),
             progress: Arc::default(),
         },
     )

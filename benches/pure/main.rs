@@ -31,6 +31,8 @@ fn answer(method: Method, digest: &Digest, length: u64, body: Body) -> Answer {
         method,
         status: 200,
         error_code: None,
+        storage_code: None,
+        redirected_to: None,
         has_retry_after: false,
         content_digest: Some(digest.to_string()),
         content_type: None,
@@ -140,6 +142,7 @@ fn walking(c: &mut Criterion) {
                 traffic: Arc::default(),
                 known: &[],
                 catalog: &Default::default(),
+                contradictions: Arc::default(),
                 progress: Arc::default(),
             };
             let (report, _) = runtime.block_on(sweep(Arc::clone(&registry), job));

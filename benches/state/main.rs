@@ -95,6 +95,7 @@ async fn sweeps(registry: &Registry, target: &Target, folder: Option<&Path>, obj
             hashing: None,
             known: before.failures(),
             catalog: &Default::default(),
+            contradictions: Arc::default(),
             progress: Arc::default(),
         };
         let (report, _) = known.keep_proofs_during(sweep(client, job)).await;

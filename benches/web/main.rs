@@ -135,6 +135,7 @@ impl Watched {
                 hashing: None,
                 known: known.failures(),
                 catalog: &Default::default(),
+                contradictions: Arc::default(),
                 progress,
             };
             let (report, _) = sweep(client, job).await;

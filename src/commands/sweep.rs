@@ -82,6 +82,7 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Comman
                 traffic,
                 known: known.failures(),
                 catalog: &known.catalog,
+                contradictions: Arc::clone(&registry.contradictions),
                 progress,
             };
             let (report, _) = registry.keep_proofs_during(sweep(client, job)).await;

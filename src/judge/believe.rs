@@ -1,6 +1,7 @@
 //! Whether a confirmed suspicion is the object's fault, or the registry's.
 
 use super::Suspicion;
+use crate::report::Cause;
 
 /// How the registry answered for everything else of a sweep: what a confirmed suspicion is held against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,6 +10,8 @@ pub struct Surroundings {
     pub served: u64,
     /// Objects at the same endpoint, of the same kind or not, that were served.
     pub neighbours: u64,
+    /// Other configs and layers of its repository that were served.
+    pub beside: u64,
     /// Objects of the same kind under the same suspicion, confirmed; all blobs that are [`Suspicion::Refused`].
     pub suspected: u64,
     /// Answers in the sweep, of all kinds.
@@ -23,7 +26,7 @@ pub struct Surroundings {
 ///
 /// Why it is not believed, in words.
 pub fn believe(suspicion: Suspicion, answers: u32, surroundings: &Surroundings) -> Result<(), &'static str> {
-    let Surroundings { served, neighbours, suspected, answers: all, contradicted } = *surroundings;
+    let Surroundings { served, neighbours, beside, suspected, answers: all, contradicted } = *surroundings;
     match suspicion {
         // What cuts every body short is on the way to the registry. One alone need not be of a kind with what is served.
         Suspicion::Cut if served == 0 && !(suspected == 1 && neighbours > 0) => {
@@ -37,6 +40,10 @@ pub fn believe(suspicion: Suspicion, answers: u32, surroundings: &Surroundings) 
         }
         Suspicion::Refused(_) if is_common(suspected, neighbours) => {
             return Err("more than one in ten blobs are refused");
+        }
+        // A client that may not read a repository is refused all of it, and nothing in it is broken.
+        Suspicion::Refused(Cause::Unauthorized) if beside == 0 => {
+            return Err("no other config or layer of the repository was served");
         }
         _ => {}
     }

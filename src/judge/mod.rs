@@ -4,16 +4,18 @@
 //! after it has been confirmed, and if it is not explained by a registry that answers everybody so: [`believe`].
 
 mod believe;
+mod served;
 mod suspicion;
 
 use std::cmp::Ordering;
 
 pub use believe::{Surroundings, believe};
-pub use suspicion::Suspicion;
+pub use suspicion::{Pair, Suspicion};
 
 use crate::oci::{Digest, Manifest, ManifestError, Platform, config_platform, parse_manifest, parse_manifest_of_type};
-use crate::registry::{Answer, Body, Method, Trouble};
+use crate::registry::{Answer, Body, Trouble};
 use crate::report::{Cause, Reason};
+use served::{delivered, served_whole};
 
 /// What one answer says of one object.
 #[derive(Clone, Debug, PartialEq)]
@@ -294,62 +296,6 @@ fn hashed(digest: &Digest, size: Option<u64>, length: Option<u64>, answer: &Answ
         return mismatch(answer, size, length, digest_suspicion(answer), detail);
     }
     Verdict::Sound(Sound { length, ..Sound::default() })
-}
-
-/// The answer, if it speaks of the object as served; otherwise what its status says.
-fn served(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
-    let answer = result.as_ref().map_err(|trouble| unjudged(trouble.cause, trouble.detail.clone()))?;
-    match (answer.status, answer.trouble()) {
-        (404, None) => {
-            let signed = answer.error_code.is_some();
-            Err(suspect(if signed { Suspicion::Absent } else { Suspicion::AbsentUnsigned }, answer.summary()))
-        }
-        (500..=599, _) => Err(suspect(Suspicion::ServerError, answer.summary())),
-        (_, Some(trouble)) => Err(unjudged(trouble.cause, trouble.detail)),
-        (200..=299, None) if is_page(answer) => Err(unjudged(
-            Cause::Protocol,
-            format!("{} with an HTML page, which is not the registry's", answer.summary()),
-        )),
-        (_, None) => Ok(answer),
-    }
-}
-
-/// The same of a blob, of which GET must bring bytes: whatever came in their place stands against it, however well HEAD is
-/// answered.
-fn delivered(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
-    served(result).map_err(|verdict| match verdict {
-        Verdict::Unjudged { cause, detail } if is_refusal(cause, result) => {
-            Verdict::Suspect { suspicion: Suspicion::Refused(cause), detail }
-        }
-        verdict => verdict,
-    })
-}
-
-/// True if a blob's server delivered something else than bytes. Who may not ask, or asks too often, learns nothing of it.
-fn is_refusal(cause: Cause, result: &Result<Answer, Trouble>) -> bool {
-    match result {
-        Err(trouble) => trouble.is_refusal,
-        Ok(answer) => {
-            let is_forbidden = cause == Cause::Unauthorized && answer.status == 403;
-            answer.method == Method::Get && (cause == Cause::Protocol || is_forbidden)
-        }
-    }
-}
-
-/// The same where no range was asked for, so that 416 makes no sense.
-fn served_whole(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
-    match served(result)? {
-        answer if answer.status == 416 => {
-            Err(unjudged(Cause::Protocol, format!("{}, without a range", answer.summary())))
-        }
-        answer => Ok(answer),
-    }
-}
-
-/// True for a page for people, such as a proxy's for logging in: nobody pulls that as an image.
-fn is_page(answer: &Answer) -> bool {
-    let media_type = answer.content_type.as_deref().and_then(|text| text.split(';').next()).unwrap_or_default();
-    !is_signed(answer) && media_type.trim().eq_ignore_ascii_case("text/html")
 }
 
 /// True if the bytes do not hash to the digest, as far as its algorithm is known.

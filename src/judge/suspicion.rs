@@ -33,6 +33,17 @@ pub enum Suspicion {
     MalformedUnsigned,
 }
 
+/// What two bad answers about one object mean together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pair {
+    /// They say the same.
+    Same,
+    /// It is bad in two ways, and so it is broken if it is never good.
+    Different,
+    /// One of them may be the registry's trouble: an outage may have begun or ended between the two.
+    Mixed,
+}
+
 impl Suspicion {
     /// The failure that it becomes once it is believed.
     pub fn reason(self) -> Reason {
@@ -60,8 +71,65 @@ impl Suspicion {
         self.reason() == other.reason() && (self == other || self.reason() != Reason::Unreadable)
     }
 
+    /// What two bad answers about one object, with no good one between them, mean together.
+    pub fn with(self, later: Self) -> Pair {
+        match () {
+            () if self.same_as(later) => Pair::Same,
+            () if self.may_be_the_registry_s() || later.may_be_the_registry_s() => Pair::Mixed,
+            () => Pair::Different,
+        }
+    }
+
+    /// True if a registry in trouble answers so for what it holds: it counts only where others are served.
+    pub fn may_be_the_registry_s(self) -> bool {
+        matches!(self, Self::ServerError | Self::Refused(_))
+    }
+
+    /// True if it and a good answer contradict each other. Trouble that passes does not: the same replica may have both.
+    pub fn contradicts(self) -> bool {
+        !self.may_be_the_registry_s()
+    }
+
+    /// True if it says that the object is absent.
+    pub fn is_absent(self) -> bool {
+        self.reason() == Reason::Missing
+    }
+
     /// True if nothing shows that it was the registry who answered: it counts only beside a neighbour that is served.
     pub fn needs_neighbour(self) -> bool {
         matches!(self, Self::AbsentUnsigned | Self::SizeUnsigned | Self::DigestUnsigned | Self::MalformedUnsigned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_bad_answers_are_one_fault_two_faults_or_an_outage() {
+        use Suspicion::*;
+        for (earlier, later, expected) in [
+            (Absent, Absent, Pair::Same),
+            (AbsentUnsigned, Absent, Pair::Same),
+            (Size, SizeUnsigned, Pair::Same),
+            (Cut, Cut, Pair::Same),
+            (ServerError, ServerError, Pair::Same),
+            (Refused(Cause::Protocol), Refused(Cause::Protocol), Pair::Same),
+            (Absent, Cut, Pair::Different),
+            (Cut, Absent, Pair::Different),
+            (Absent, Size, Pair::Different),
+            (Size, Digest, Pair::Different),
+            (Digest, Malformed, Pair::Different),
+            (DigestUnsigned, Absent, Pair::Different),
+            (Absent, ServerError, Pair::Mixed),
+            (ServerError, Absent, Pair::Mixed),
+            (Cut, ServerError, Pair::Mixed),
+            (Cut, Refused(Cause::Unreachable), Pair::Mixed),
+            (Size, Refused(Cause::Unauthorized), Pair::Mixed),
+            (Refused(Cause::Protocol), ServerError, Pair::Mixed),
+            (Refused(Cause::Unauthorized), Refused(Cause::Unreachable), Pair::Mixed),
+        ] {
+            assert_eq!(earlier.with(later), expected, "{earlier:?}, then {later:?}");
+        }
     }
 }

@@ -79,6 +79,7 @@ impl Collector for StateCollector {
             samples.add_findings(name, known.report.as_deref());
             samples.add_broken_images(name, known.failures(), self.broken_images_limit);
             samples.add_unverified_images(name, known.report.as_deref());
+            samples.add(&family::CONTRADICTIONS, &[name], registry.contradictions.total() as f64);
             samples.add_traffic(name, &registry.traffic);
         }
         samples.into_families()

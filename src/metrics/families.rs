@@ -69,6 +69,8 @@ families! {
     SWEEP_INTERVAL: GAUGE = "registry_integrity_sweep_interval_seconds" ["registry"] own,
     /// Sweeps that ended, by how far they came.
     SWEEPS: COUNTER = "registry_integrity_sweeps_total" ["registry", "outcome"] own,
+    /// Objects that the registry served in one response of a sweep and not in another, as a stale replica or cache makes it do; counted once per sweep.
+    CONTRADICTIONS: COUNTER = "registry_integrity_contradictions_total" ["registry"],
     /// HTTP exchanges with the registry, by how they ended.
     REQUESTS: COUNTER = "registry_integrity_requests_total" ["registry", "method", "code"] own,
     /// Time from a request to the head of its answer, or to what came instead of one.

@@ -66,7 +66,7 @@ impl Requests<'_> {
             request
         };
         let counted = CountedTokenRequest { traffic: &self.0.traffic, code: Code::Timeout };
-        let sent = self.0.send(&uri, request, Method::Get).await;
+        let sent = self.0.send_counted(&uri, None, Method::Get, request).await;
         counted.ended(match &sent {
             Ok(response) => Code::of_status(response.status),
             Err(trouble) => code_of(trouble),

@@ -118,6 +118,8 @@ pub(super) struct Request {
     wanted: Wanted,
     /// True if it is not a sweep's, and takes the place that sweeps leave free.
     beside: bool,
+    /// The connection that carries it was opened after this.
+    opened_after: Option<tokio::time::Instant>,
 }
 
 /// What all URLs of a registry begin with, in the parts that a request is made of: putting them together anew costs less
@@ -267,6 +269,7 @@ impl HttpRegistry {
             scope,
             wanted: Wanted::All(self.limits.list_page_bytes),
             beside: false,
+            opened_after: None,
         }))
     }
 
@@ -284,11 +287,12 @@ impl HttpRegistry {
             scope: Scope::Catalog,
             wanted: Wanted::Nothing,
             beside: false,
+            opened_after: None,
         })
     }
 
     fn object_request(&self, question: &Question, method: Method) -> Result<Request, Trouble> {
-        let Question { repository, object, how } = question;
+        let Question { repository, object, how, opened_after } = question;
         let mut request = Request {
             kind: Kind::Manifest,
             method,
@@ -303,6 +307,7 @@ impl HttpRegistry {
             scope: Scope::Pull(repository.clone()),
             wanted: Wanted::All(self.limits.manifest_bytes),
             beside: false,
+            opened_after: *opened_after,
         };
         if let Object::Blob(digest) = object {
             let algorithm = digest.algorithm();
@@ -486,7 +491,7 @@ impl HttpRegistry {
         request: &Request,
         authorization: Option<&HeaderValue>,
     ) -> Result<Box<Response>, Trouble> {
-        let response = self.send(&request.uri, || request.sent_to(&request.uri, authorization), request.method).await?;
+        let response = self.send(request, &request.uri, authorization).await?;
         if is_redirect(&response) {
             return Box::pin(self.follow(request, authorization, response)).await;
         }
@@ -519,7 +524,7 @@ impl HttpRegistry {
             let is_the_registry_s = url.origin() == first.origin();
             let authorization = authorization.filter(|_| is_the_registry_s);
             let uri = uri_of(&url)?;
-            response = self.send(&uri, || request.sent_to(&uri, authorization), request.method).await?;
+            response = self.send(request, &uri, authorization).await?;
             response.redirected_to = uri.authority().filter(|_| !is_the_registry_s).map(|it| it.as_str().into());
             if !is_redirect(&response) {
                 return Ok(response);
@@ -528,14 +533,24 @@ impl HttpRegistry {
         Err(refusal(format!("{method} was answered by more than {} redirects", self.limits.redirects)))
     }
 
-    pub(super) async fn send(
+    async fn send(
+        &self,
+        request: &Request,
+        uri: &Uri,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Box<Response>, Trouble> {
+        self.send_counted(uri, request.opened_after, request.method, || request.sent_to(uri, authorization)).await
+    }
+
+    pub(super) async fn send_counted(
         &self,
         uri: &Uri,
-        request: impl Fn() -> Sent + Send,
+        opened_after: Option<tokio::time::Instant>,
         method: Method,
+        request: impl Fn() -> Sent + Send,
     ) -> Result<Box<Response>, Trouble> {
         let counted = CountedExchange { traffic: &self.traffic, method, began: Instant::now(), code: Code::Timeout };
-        let result = self.transport.send(uri, request).await;
+        let result = self.transport.send(uri, opened_after, request).await;
         counted.ended(match &result {
             Ok(response) => Code::of_status(response.status),
             Err(trouble) => code_of(trouble),

@@ -62,10 +62,18 @@ struct Open {
     is_watched: bool,
 }
 
-/// A connection, and when it was used last.
+/// A connection, when it was opened, and when it was used last.
 struct Idle<T> {
     connection: T,
+    opened: Instant,
     since: Instant,
+}
+
+impl<T> Idle<T> {
+    /// True if a request may take it that wants a connection opened after some moment.
+    fn is_opened_after(&self, moment: Option<Instant>) -> bool {
+        moment.is_none_or(|moment| self.opened > moment)
+    }
 }
 
 type Http2 = http2::SendRequest<Full<Bytes>>;
@@ -76,6 +84,7 @@ struct Http1 {
     sender: http1::SendRequest<Full<Bytes>>,
     /// `None` once it has come to its end.
     connection: Option<Box<http1::Connection<Stream, Full<Bytes>>>>,
+    opened: Instant,
     /// A proxy is told the whole URL.
     is_proxy: bool,
 }
@@ -119,17 +128,20 @@ impl Connections {
     ///
     /// A kept connection that turns out to be closed before anything was sent on it is followed by the next, for which
     /// `request` makes the request again: so long as it waits for a connection there is none, to be copied with the rest.
+    ///
+    /// With `opened_after`, only a connection that was opened later carries the request.
     pub async fn send(
         &self,
         uri: &Uri,
+        opened_after: Option<Instant>,
         request: impl Fn() -> Sent + Send,
     ) -> Result<(Response<Incoming>, Option<Lease>), Failure> {
         let host = self.host(uri)?;
         loop {
-            let (connection, is_new) = match host.take() {
+            let (connection, is_new) = match host.take(opened_after) {
                 Some(connection) => (connection, false),
                 // Rare, and as long as all the rest: what every request carries with it stays small.
-                None => Box::pin(self.open(&host, uri)).await?,
+                None => Box::pin(self.open(&host, uri, opened_after)).await?,
             };
             let (result, lease) = match connection {
                 Connection::Http2(mut sender) => match sender.ready().await {
@@ -194,11 +206,16 @@ impl Connections {
     }
 
     /// Opens a connection, and gives whether it is new: another that was opened meanwhile may carry this request too.
-    async fn open(&self, host: &Arc<Host>, uri: &Uri) -> Result<(Connection, bool), Failure> {
+    async fn open(
+        &self,
+        host: &Arc<Host>,
+        uri: &Uri,
+        opened_after: Option<Instant>,
+    ) -> Result<(Connection, bool), Failure> {
         let mut alone = None;
         if lock(&host.open).is_opened_alone {
             alone = Some(host.dialing.lock().await);
-            if let Some(connection) = host.take() {
+            if let Some(connection) = host.take(opened_after) {
                 return Ok((connection, false));
             }
             // Who waited for an attempt that failed does not wait for the next one too.
@@ -213,7 +230,9 @@ impl Connections {
         let mut open = lock(&host.open);
         open.is_opened_alone = matches!(opened, Ok(Connection::Http2(_)));
         if let Ok(Connection::Http2(sender)) = &opened {
-            open.shared = Some(Idle { connection: sender.clone(), since: Instant::now() });
+            // What is still under way on the one before ends there.
+            let now = Instant::now();
+            open.shared = Some(Idle { connection: sender.clone(), opened: now, since: now });
             host.watch(&mut open);
         }
         drop(alone);
@@ -228,7 +247,8 @@ impl Connections {
             return Ok(Connection::Http2(sender));
         }
         let (sender, connection) = self.http1.handshake(stream).await?;
-        Ok(Connection::Http1(Http1 { sender, connection: Some(Box::new(connection)), is_proxy }))
+        let opened = Instant::now();
+        Ok(Connection::Http1(Http1 { sender, connection: Some(Box::new(connection)), opened, is_proxy }))
     }
 }
 
@@ -284,14 +304,15 @@ fn advance<C: Future + Unpin>(connection: &mut Option<C>, context: &mut Context<
 
 impl Host {
     /// A connection that is open as far as is known: of several the one that was used last, so that others get old.
-    fn take(&self) -> Option<Connection> {
+    fn take(&self, opened_after: Option<Instant>) -> Option<Connection> {
         let mut open = lock(&self.open);
         open.shared.take_if(|shared| shared.connection.is_closed());
-        if let Some(shared) = &mut open.shared {
+        if let Some(shared) = open.shared.as_mut().filter(|shared| shared.is_opened_after(opened_after)) {
             shared.since = Instant::now();
             return Some(Connection::Http2(shared.connection.clone()));
         }
-        while let Some(Idle { mut connection, .. }) = open.idle.pop() {
+        while let Some(last) = open.idle.iter().rposition(|idle| idle.is_opened_after(opened_after)) {
+            let Idle { mut connection, .. } = open.idle.remove(last);
             if connection.is_open() {
                 return Some(Connection::Http1(connection));
             }
@@ -316,10 +337,17 @@ impl Host {
 
     fn keep(self: &Arc<Self>, connection: Http1, most: usize) {
         let mut open = lock(&self.open);
-        if open.idle.len() >= most || connection.sender.is_closed() {
-            return connection.close();
+        let (opened, since) = (connection.opened, Instant::now());
+        let kept = Idle { connection, opened, since };
+        if kept.connection.sender.is_closed() {
+            return kept.connection.close();
         }
-        open.idle.push(Idle { connection, since: Instant::now() });
+        open.idle.push(kept);
+        if open.idle.len() > most {
+            // Requests that may not take an old one would have to open one each.
+            let oldest = open.idle.iter().enumerate().min_by_key(|(_, idle)| idle.opened).map_or(0, |(at, _)| at);
+            open.idle.remove(oldest).connection.close();
+        }
         self.watch(&mut open);
     }
 
@@ -436,7 +464,7 @@ mod tests {
     async fn exchange(connections: &Connections, address: SocketAddr, read: bool) {
         let uri: Uri = format!("http://{address}/v2/").parse().unwrap();
         let request = || Request::builder().uri(&uri).body(Full::default()).unwrap();
-        let (response, lease) = connections.send(&uri, request).await.unwrap();
+        let (response, lease) = connections.send(&uri, None, request).await.unwrap();
         let (mut head, incoming) = response.into_parts();
         let mut payload = Payload::new(incoming, head.version, &mut head.headers, lease);
         while read && payload.chunk().await.unwrap().is_some() {}
@@ -526,6 +554,23 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         panic!("a connection is kept that its server has closed");
+    }
+
+    #[tokio::test]
+    async fn a_request_takes_no_connection_that_was_opened_before_it_says() {
+        let (address, seen) = server(usize::MAX);
+        let connections = connections();
+        exchange(&connections, address, true).await;
+        assert_eq!(next(&seen).await, Event::Request(0));
+        let (before, uri) = (Instant::now(), format!("http://{address}/").parse::<Uri>().unwrap());
+        for number in [1, 1] {
+            let request = || Request::builder().uri(&uri).body(Full::default()).unwrap();
+            let (response, lease) = connections.send(&uri, Some(before), request).await.unwrap();
+            let (mut head, incoming) = response.into_parts();
+            let mut payload = Payload::new(incoming, head.version, &mut head.headers, lease);
+            while payload.chunk().await.unwrap().is_some() {}
+            assert_eq!(next(&seen).await, Event::Request(number), "opened once, then kept");
+        }
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! A walk asks a [`Question`] through the [`Registry`] trait. What comes back is data: an [`Answer`], whatever its
 //! status, or the [`Trouble`] that stood in for one. Nothing here judges.
 
+mod afresh;
 mod answer;
 mod auth;
 mod auth_requests;
@@ -42,7 +43,9 @@ mod transport;
 use std::future::Future;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
+pub use afresh::Afresh;
 pub use brought::Brought;
 pub use client::{Beside, ClientError, HttpRegistry};
 pub use deadline::Deadline;
@@ -55,7 +58,7 @@ use crate::oci::{Digest, Reference, Repository};
 use crate::report::Cause;
 
 /// A registry that can be asked. Implemented by the HTTP client, and by what wraps it.
-pub trait Registry: Send + Sync + 'static {
+pub trait Registry: Send + Sync {
     /// Asks for one object. Passing trouble has been retried when this returns.
     fn ask(&self, question: &Question) -> impl Future<Output = Result<Answer, Trouble>> + Send;
 
@@ -76,6 +79,9 @@ pub struct Question {
     pub object: Object,
     /// How much of it.
     pub how: How,
+    /// The connection that carries it was opened after this. Behind a balancer that hands on connections, a kept one leads
+    /// to the same replica again.
+    pub opened_after: Option<Instant>,
 }
 
 /// An object by its endpoint.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Uri;
 use http::header::{HeaderMap, USER_AGENT};
 use rustls::ClientConfig;
+use tokio::time::Instant;
 use url::Url;
 
 use super::Trouble;
@@ -51,18 +52,24 @@ impl Transport {
         Self(Connections::new(connector, settings.connections, settings.response_headers))
     }
 
-    /// Sends the request that `request` makes to an absolute URL, and gives what comes back, whatever its status.
+    /// Sends the request that `request` makes to an absolute URL, and gives what comes back, whatever its status. With
+    /// `opened_after`, over a connection that was opened later.
     ///
     /// # Errors
     ///
     /// [`Trouble`] if nothing came, or nothing that is HTTP.
-    pub async fn send(&self, uri: &Uri, request: impl Fn() -> Sent + Send) -> Result<Box<Response>, Trouble> {
+    pub async fn send(
+        &self,
+        uri: &Uri,
+        opened_after: Option<Instant>,
+        request: impl Fn() -> Sent + Send,
+    ) -> Result<Box<Response>, Trouble> {
         let named = move || {
             let mut request = request();
             request.headers_mut().insert(USER_AGENT, AGENT);
             request
         };
-        let (response, lease) = self.0.send(uri, named).await.map_err(|failure| explain(&failure))?;
+        let (response, lease) = self.0.send(uri, opened_after, named).await.map_err(|failure| explain(&failure))?;
         let (mut head, incoming) = response.into_parts();
         let payload = Payload::new(incoming, head.version, &mut head.headers, lease);
         Ok(Box::new(Response { status: head.status.as_u16(), headers: head.headers, payload, redirected_to: None }))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Known;
+use crate::contradictions::Contradictions;
 use crate::proofs::Proofs;
 use crate::store::{Key, Store};
 
@@ -19,8 +20,8 @@ pub struct Keeper {
 
 impl Keeper {
     /// Keeps what is known after a sweep.
-    pub async fn keep(&self, known: &Known, proofs: Arc<Proofs>) {
-        self.store.keep(Arc::clone(&self.key), known.kept(), proofs).await;
+    pub async fn keep(&self, known: &Known, contradictions: &Contradictions, proofs: Arc<Proofs>) {
+        self.store.keep(Arc::clone(&self.key), known.kept(contradictions.remembered()), proofs).await;
     }
 
     /// Keeps what was proved so far.

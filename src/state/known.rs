@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::history::{History, Retention};
+use crate::oci::Image;
 use crate::progress::Progress;
 use crate::report::{Coverage, Failure, KnownCatalog, ObjectCounts, Outcome, Report};
 use crate::store::{Kept, Summary};
@@ -53,13 +54,13 @@ impl Known {
     /// What another process knew.
     pub(super) fn restored(kept: Kept) -> Self {
         let Kept { report, history, summary } = kept;
-        let Summary { objects, repositories, catalog, empty, last_sweep, last_success, coverage } = summary;
+        let Summary { objects, repositories, catalog, empty, last_sweep, last_success, coverage, .. } = summary;
         let known = Self { report, history, objects, repositories, catalog, empty, ..Self::default() };
         Self { last_sweep, last_success, coverage, ..known }
     }
 
     /// What is kept of this: all but what runs, and the counters, which begin at 0 in every process.
-    pub(super) fn kept(&self) -> Kept {
+    pub(super) fn kept(&self, contradicted: Vec<Image>) -> Kept {
         Kept {
             report: self.report.clone(),
             history: Arc::clone(&self.history),
@@ -71,6 +72,7 @@ impl Known {
                 last_sweep: self.last_sweep,
                 last_success: self.last_success,
                 coverage: self.coverage,
+                contradicted,
             },
         }
     }

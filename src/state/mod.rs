@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use crate::config::{Evidence, Mode, Target};
+use crate::contradictions::Contradictions;
 use crate::history::Retention;
 use crate::manifests::{Budget, Manifests};
 use crate::progress::Progress;
@@ -183,6 +184,8 @@ pub struct RegistryState {
     pub traffic: Arc<Traffic>,
     /// Its manifests, as they were last hashed.
     pub manifests: Arc<Manifests>,
+    /// What contradicted itself.
+    pub contradictions: Arc<Contradictions>,
     settings: RwLock<Settings>,
     known: RwLock<Known>,
     retention: Retention,
@@ -215,6 +218,7 @@ impl RegistryState {
             url: target.url_text(),
             traffic: Arc::default(),
             manifests: Arc::new(Manifests::new(budget)),
+            contradictions: Arc::default(),
             settings: RwLock::new(Settings::of(target, Arc::new(proofs))),
             known: RwLock::default(),
             retention,
@@ -230,6 +234,7 @@ impl RegistryState {
         let mut settings = self.settings();
         settings.proofs =
             Arc::new(settings.proofs.under(&settings.evidence, settings.interval).with_past(proofs_since, proofs));
+        self.contradictions.restore(kept.summary.contradicted.iter().cloned());
         let known = RwLock::new(Known::restored(kept));
         Self { settings: RwLock::new(settings), known, keeper, beside: Mutex::new(beside), ..self }
     }
@@ -291,7 +296,7 @@ impl RegistryState {
         let Some(keeper) = &self.keeper else { return self.ended(report, now) };
         let proofs = self.proofs();
         let after = self.known().after(report, proofs.coverage(), &self.retention, now);
-        keeper.keep(&after, proofs).await;
+        keeper.keep(&after, &self.contradictions, proofs).await;
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = after;
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::history::History;
+use crate::oci::Image;
 use crate::proofs::Proved;
 use crate::report::{Coverage, KnownCatalog, ObjectCounts, Report};
 use crate::shard::Shard;
@@ -61,6 +62,9 @@ pub struct Summary {
     pub last_success: Option<SystemTime>,
     /// How blobs were proved in the last complete sweep.
     pub coverage: Option<Coverage>,
+    /// What contradicted itself in the last sweep that asked for it.
+    #[serde(default)]
+    pub contradicted: Vec<Image>,
 }
 
 /// What a new process knows of a registry.

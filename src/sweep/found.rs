@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::config::Target;
+use crate::contradictions::Contradiction;
 use crate::judge::{Surroundings, Suspicion, Verdict, believe};
 use crate::oci::{Image, Repository};
 use crate::registry::Registry;
@@ -35,12 +36,16 @@ pub(super) struct Found {
     pub matched_tags: BTreeSet<usize>,
     /// True if a repository's tag list was not read to its end.
     pub are_tags_unread: bool,
+    pub contradicted: Vec<Contradiction>,
+    /// What contradicted itself in an earlier sweep, and did not in this one.
+    pub cleared: Vec<Image>,
 }
 
 impl Found {
     pub fn add(&mut self, walked: Walked) {
-        let Walked { repository, answered, images, objects, suspected, unverified, disproved, .. } = walked;
-        let Walked { unwalked, filtered_out, list_was_read, matched_tags, tally, witnesses, .. } = walked;
+        let Walked {
+            repository, images, objects, unwalked, filtered_out, list_was_read, matched_tags, witnesses, ..
+        } = walked;
         if images > 0 && self.unlisted.contains(&repository) {
             let detail = format!("the catalog does not name {repository}, which is served: it is not complete");
             self.unverified.push(Unverified::catalog(Cause::Incomplete, detail));
@@ -58,11 +63,13 @@ impl Found {
             self.witnesses.insert(matches!(witness, Inquiry::Manifest(..)), (repository.clone(), witness));
         }
         self.walked.insert(repository);
-        self.suspected.extend(suspected);
-        self.unverified.extend(unverified);
-        self.disproved.extend(disproved);
-        self.tally.add(&tally);
-        self.answered |= answered;
+        self.suspected.extend(walked.suspected);
+        self.unverified.extend(walked.unverified);
+        self.disproved.extend(walked.disproved);
+        self.tally.add(&walked.tally);
+        self.answered |= walked.answered;
+        self.contradicted.extend(walked.contradicted);
+        self.cleared.extend(walked.cleared);
     }
 
     /// Reports each pattern of `tags.include` that matches no tag. It is judged by tag lists that were all read to their end,
@@ -101,11 +108,13 @@ impl Found {
                 served: self.tally.served.get(kind),
                 neighbours: served_beside(&self.tally, kind),
                 suspected: alike.get(&counted_as(kind, suspicion)).copied().unwrap_or_default(),
+                beside: suspected.beside,
                 answers: self.tally.answers,
                 contradicted: self.tally.contradicted.get(&suspicion).copied().unwrap_or_default(),
             };
             let mut believed = believe(suspicion, suspected.answers, &surroundings);
-            if suspicion.needs_neighbour() && believed.is_ok() {
+            let is_alone = suspicion.needs_neighbour() || suspected.mixed.is_some();
+            if is_alone && believed.is_ok() {
                 let is_manifest = matches!(kind, Kind::Manifest | Kind::Child);
                 if let std::collections::hash_map::Entry::Vacant(entry) = neighbour_is_served.entry(is_manifest) {
                     entry.insert(is_served(registry, self.witnesses.get(&is_manifest)).await);
@@ -115,6 +124,12 @@ impl Found {
                         "nothing shows that the registry itself said so, and no other object is known to be served",
                     );
                 }
+            }
+            // Now that a neighbour is served, no outage explains its answers.
+            if let (Ok(()), Some(inquiry)) = (&believed, &suspected.mixed)
+                && !is_bad(registry, &suspected.failure.repository, inquiry).await
+            {
+                believed = Err("the registry was in trouble, and the object was not found bad when that had passed");
             }
             match believed {
                 Ok(()) => self.failures.push(suspected.failure),
@@ -146,4 +161,9 @@ async fn is_served<R: Registry>(registry: &R, witness: Option<&(Repository, Inqu
             matches!(inquiry.ask(registry, repository, true).await.verdict, Verdict::Sound(_))
         }
     }
+}
+
+/// Asks once more for an object under suspicion.
+async fn is_bad<R: Registry>(registry: &R, repository: &Repository, inquiry: &Inquiry) -> bool {
+    matches!(inquiry.ask(registry, repository, true).await.verdict, Verdict::Suspect { .. })
 }

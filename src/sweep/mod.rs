@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::{ImageSelector, Mode, Target};
+use crate::contradictions::Contradictions;
 use crate::judge::Verdict;
 use crate::manifests::Manifests;
 use crate::oci::{Image, Reference, Repository};
@@ -46,22 +47,24 @@ pub struct Job<'a> {
     pub known: &'a [Failure],
     /// What is known of the catalog from earlier sweeps.
     pub catalog: &'a KnownCatalog,
+    /// What contradicted itself before.
+    pub contradictions: Arc<Contradictions>,
     /// To be kept up to date.
     pub progress: Arc<Progress>,
 }
 
 /// Sweeps a registry once.
-pub async fn sweep<R: Registry>(registry: Arc<R>, job: Job<'_>) -> (Report, Changes) {
+pub async fn sweep<R: Registry + 'static>(registry: Arc<R>, job: Job<'_>) -> (Report, Changes) {
     sweep_watched(registry, job, None).await
 }
 
 /// Sweeps a registry once, and tells an observer of every question.
-pub async fn sweep_watched<R: Registry>(
+pub async fn sweep_watched<R: Registry + 'static>(
     registry: Arc<R>,
     job: Job<'_>,
     observer: Option<Arc<dyn Observer>>,
 ) -> (Report, Changes) {
-    let Job { target, proofs, manifests, hashing, traffic, known, catalog, progress } = job;
+    let Job { target, proofs, manifests, hashing, traffic, known, catalog, contradictions, progress } = job;
     let known = of_its_shard(target, known);
     let known = known.as_slice();
     let began = Began::now(&traffic);
@@ -83,7 +86,8 @@ pub async fn sweep_watched<R: Registry>(
                 platforms: target.platforms.clone(),
                 proofs: Arc::clone(&proofs),
                 manifests: Arc::clone(&manifests),
-                hashing: hashing.filter(|_| proofs.hash_in_turn()),
+                hashing: hashing.clone().filter(|_| proofs.hash_in_turn()),
+                contradictions: Arc::clone(&contradictions),
                 observer,
             });
             walk_all(&registry, &selection, known, &scope, &progress, &mut found).await;
@@ -92,13 +96,20 @@ pub async fn sweep_watched<R: Registry>(
         Mode::PullThrough => ask_named(&*registry, target, &selection, &mut found).await,
     }
     found.settle(&*registry).await;
-    resolve_absent(&selection, known, &manifests, &mut found);
+    resolve_absent(&selection, known, (&manifests, &contradictions), &mut found);
+    found.contradicted.extend(hashing.iter().flat_map(|hashing| hashing.take_contradicted()));
+    contradictions.swept(&target.name, &found.contradicted, &found.cleared);
     proofs.forget_unasked(SystemTime::now());
     began.report(target, &traffic, known, repositories, selection, found)
 }
 
 /// Resolves known failures in repositories that do not exist any more, unless nothing may be resolved at all.
-fn resolve_absent(selection: &Selection, known: &[Failure], manifests: &Manifests, found: &mut Found) {
+fn resolve_absent(
+    selection: &Selection,
+    known: &[Failure],
+    (manifests, contradictions): (&Manifests, &Contradictions),
+    found: &mut Found,
+) {
     if !selection.may_resolve {
         found.disproved.clear();
     } else if selection.is_complete {
@@ -107,6 +118,7 @@ fn resolve_absent(selection: &Selection, known: &[Failure], manifests: &Manifest
         };
         found.disproved.extend(known.iter().map(Failure::key).filter(|key| !exists(&key.repository)));
         manifests.retain(exists);
+        contradictions.retain(exists);
     }
 }
 
@@ -206,7 +218,7 @@ fn of_its_shard(target: &Target, known: &[Failure]) -> Vec<Failure> {
 }
 
 /// Walks the repositories, a few at a time. A walk that panics ends as an unverified, not as a repository without findings.
-async fn walk_all<R: Registry>(
+async fn walk_all<R: Registry + 'static>(
     registry: &Arc<R>,
     selection: &Selection,
     known: &[Failure],

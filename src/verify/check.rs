@@ -171,6 +171,7 @@ impl Check {
             traffic,
             known: &[],
             catalog: &catalog,
+            contradictions: Arc::default(),
             progress: Arc::default(),
         };
         let observer: Arc<Trace> = Arc::clone(&trace);

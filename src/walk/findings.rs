@@ -3,113 +3,15 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
 
-use super::graph::{Finding, Graph, NodeId, NodeState, Reach, Root, RootId};
+use super::graph::{Finding, Graph, Grounds, Node, NodeId, NodeState, Reach, Root, RootId};
 use super::inquiry::Inquiry;
-use crate::judge::{Suspicion, Verdict};
+use super::{Suspected, Tally, Walked};
+use crate::contradictions::Contradiction;
+use crate::judge::Suspicion;
 use crate::oci::{Digest, Image, Reference, Repository};
 use crate::proofs::Evidence;
 use crate::registry::Trouble;
 use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified};
-
-/// What a walk of one repository found.
-#[derive(Debug)]
-pub struct Walked {
-    /// Which.
-    pub repository: Repository,
-    /// True if the registry answered for the repository at all, whatever it said.
-    pub answered: bool,
-    /// Images that were walked.
-    pub images: u64,
-    /// Images of failures known before that were not among them.
-    pub unwalked: HashSet<Image>,
-    /// Objects, by kind.
-    pub objects: ObjectCounts,
-    /// Confirmed suspicions, to be believed or not by what the rest of the sweep saw.
-    pub suspected: Vec<Suspected>,
-    /// What could not be judged.
-    pub unverified: Vec<Unverified>,
-    /// Failures known before that do not hold any more.
-    pub disproved: HashSet<FailureKey>,
-    /// Failures known before that do not hold any more if `tags` leaves their images out on purpose.
-    pub filtered_out: HashSet<FailureKey>,
-    /// False if there is a tag list that could not be read to its end.
-    pub list_was_read: bool,
-    /// Which patterns of `tags.include` match a listed tag, by their place; `None` if no tag list was to be read.
-    pub matched_tags: Option<BTreeSet<usize>>,
-    /// How the registry answered.
-    pub tally: Tally,
-    /// A manifest and a blob that were served: neighbours to confirm others with.
-    pub witnesses: Vec<Inquiry>,
-}
-
-/// An object under a confirmed suspicion.
-#[derive(Clone, Debug)]
-pub struct Suspected {
-    /// The failure that it is, if it is believed.
-    pub failure: Failure,
-    /// What speaks against it.
-    pub suspicion: Suspicion,
-    /// Answers in a row that said so.
-    pub answers: u32,
-}
-
-impl Suspected {
-    /// What it is if it is not believed.
-    pub fn unverified(self, cause: Cause, why: &str) -> Unverified {
-        let Failure { repository, kind, images, detail, .. } = &self.failure;
-        Unverified {
-            repository: Some(repository.to_string()),
-            reference: match &self.failure.digest {
-                Some(digest) => digest.to_string(),
-                None => images.first().map(|image| image.reference.to_string()).unwrap_or_default(),
-            },
-            kind: Some(*kind),
-            cause,
-            images: images.clone(),
-            detail: format!("{detail}; not believed: {why}"),
-        }
-    }
-}
-
-/// How a registry answered: what single suspicions are held against.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    /// Answers, and what stood in for them.
-    pub answers: u64,
-    /// Of those, the ones that raised a suspicion which a later answer contradicted.
-    pub contradicted: HashMap<Suspicion, u64>,
-    /// Objects that were served, by kind.
-    pub served: ObjectCounts,
-}
-
-impl Tally {
-    /// Counts a first question, with the exchanges that were needed until it was answered.
-    pub(super) fn count(&mut self, exchanges: u32, verdict: &Verdict) {
-        self.answers += u64::from(exchanges);
-        if exchanges > 1 && matches!(verdict, Verdict::Sound(_)) {
-            *self.contradicted.entry(Suspicion::ServerError).or_default() += u64::from(exchanges - 1);
-        }
-    }
-
-    /// Counts a confirmation.
-    pub(super) fn count_confirmation(&mut self, suspicion: Suspicion, answers: u32, exchanges: u32, verdict: &Verdict) {
-        self.answers += u64::from(exchanges);
-        if !matches!(verdict, Verdict::Suspect { .. }) {
-            *self.contradicted.entry(suspicion).or_default() += u64::from(answers);
-        }
-    }
-
-    /// Adds another walk's.
-    pub fn add(&mut self, other: &Self) {
-        self.answers += other.answers;
-        for (&suspicion, count) in &other.contradicted {
-            *self.contradicted.entry(suspicion).or_default() += count;
-        }
-        for kind in Kind::ALL {
-            *self.served.get_mut(kind) += other.served.get(kind);
-        }
-    }
-}
 
 /// What a walk knows beside its graph.
 pub(super) struct Context {
@@ -125,11 +27,14 @@ pub(super) struct Context {
     pub filtered_out: HashSet<Reference>,
     /// Which patterns of `tags.include` match a listed tag, by their place; `None` if no tag list was to be read.
     pub matched_tags: Option<BTreeSet<usize>>,
+    pub contradicted: Vec<Contradiction>,
+    pub cleared: Vec<Image>,
 }
 
 /// Reads the graph.
 pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
-    let Context { repository, mut tally, unread, known, unproved, filtered_out, matched_tags } = context;
+    let Context { repository, mut tally, unread, known, unproved, filtered_out, matched_tags, contradicted, cleared } =
+        context;
     let list_was_read = unread.is_none();
     // A list that is not complete was an answer all the same.
     let list_was_answered = unread.as_ref().is_none_or(|trouble| trouble.cause == Cause::Incomplete);
@@ -143,6 +48,7 @@ pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
         repository,
         suspected: Vec::new(),
         suspected_keys: HashSet::new(),
+        unverified_keys: HashSet::new(),
         unverified: Vec::new(),
     };
     reading.unverified.extend(unread.map(|trouble| Unverified {
@@ -160,6 +66,8 @@ pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
             *tally.served.get_mut(node.kind) += 1;
         }
     }
+    let beside = tally.served.config + tally.served.layer;
+    reading.suspected.iter_mut().for_each(|suspected| suspected.beside = beside);
     let may_be_cleared = |known: &&Failure| known.digest.as_ref().is_none_or(|digest| !unproved.contains(digest));
     let (filtered_out, disproved): (Vec<&Failure>, Vec<&Failure>) =
         known.iter().filter(may_be_cleared).filter(|known| reading.disproves(known)).partition(|known| {
@@ -176,6 +84,8 @@ pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
         objects: objects(graph),
         tally,
         witnesses: witnesses(graph),
+        contradicted,
+        cleared,
         suspected: reading.suspected,
         unverified: reading.unverified,
         repository: reading.repository,
@@ -183,7 +93,7 @@ pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
 }
 
 fn is_answered(root: &Root) -> bool {
-    !matches!(root.finding, Some(Finding::Unjudged { .. }))
+    root.node.is_some() || !matches!(root.finding, Some(Finding::Unjudged { .. }))
 }
 
 fn unwalked(graph: &Graph, known: &[Failure]) -> HashSet<Image> {
@@ -211,13 +121,17 @@ fn witnesses(graph: &Graph) -> Vec<Inquiry> {
             node.is_manifest() == is_manifest && matches!(node.state, NodeState::Sound(_)) && node.size != Some(0)
         })
     };
-    let manifest = sound(true).map(|node| Inquiry::Manifest(node.digest.clone(), node.size));
-    let blob = sound(false).map(|node| Inquiry::Blob {
-        digest: node.digest.clone(),
-        size: node.size,
-        evidence: Evidence::LastByte,
-    });
-    manifest.into_iter().chain(blob).collect()
+    [sound(true), sound(false)].into_iter().flatten().map(inquiry_of).collect()
+}
+
+/// How a node is asked for by GET.
+fn inquiry_of(node: &Node) -> Inquiry {
+    let (digest, size) = (node.digest.clone(), node.size);
+    if node.is_manifest() {
+        Inquiry::Manifest(digest, size)
+    } else {
+        Inquiry::Blob { digest, size, evidence: Evidence::LastByte }
+    }
 }
 
 struct Reading<'a> {
@@ -228,6 +142,8 @@ struct Reading<'a> {
     repository: Repository,
     suspected: Vec<Suspected>,
     suspected_keys: HashSet<FailureKey>,
+    /// Objects that could not be judged, and that some image needs.
+    unverified_keys: HashSet<FailureKey>,
     unverified: Vec<Unverified>,
 }
 
@@ -241,7 +157,7 @@ impl Reading<'_> {
         let (Some(finding), false) = (&root.finding, root.gone) else { return };
         let image = self.image(id);
         match finding {
-            Finding::Suspect { suspicion, detail, answers, .. } => {
+            Finding::Suspect { suspicion, detail, grounds } => {
                 let failure = Failure {
                     digest: match &root.reference {
                         Reference::Digest(digest) => Some(digest.clone()),
@@ -251,7 +167,8 @@ impl Reading<'_> {
                     images: vec![image],
                     ..self.failure(Kind::Manifest, *suspicion, detail)
                 };
-                self.add(Suspected { failure, suspicion: *suspicion, answers: *answers });
+                let inquiry = || Inquiry::Resolution(root.reference.clone());
+                self.add(failure, *suspicion, *grounds, inquiry);
             }
             Finding::Unjudged { cause, detail } => self.unverified.push(Unverified {
                 repository: Some(self.repository.to_string()),
@@ -274,17 +191,22 @@ impl Reading<'_> {
                 match length.and_then(|length| Some((length, stated.find(|&size| size != length)?))) {
                     Some((length, size)) => {
                         let detail = format!("the registry has {length} bytes, a descriptor says {size}");
-                        self.suspect(id, Suspicion::Size, &detail, 1, Some(length));
+                        let grounds = Grounds { answers: 1, ..Grounds::default() };
+                        self.suspect(id, Suspicion::Size, &detail, grounds, Some(length));
                     }
                     None => self.misstated(id),
                 }
             }
-            NodeState::Found(Finding::Suspect { suspicion, detail, answers, .. }) => {
-                self.suspect(id, *suspicion, detail, *answers, None);
+            NodeState::Found(Finding::Suspect { suspicion, detail, grounds }) => {
+                self.suspect(id, *suspicion, detail, *grounds, None);
             }
             NodeState::Found(Finding::Unjudged { cause, detail }) => {
                 let (roots, _) = self.reach.of(id, None);
                 if !roots.is_empty() {
+                    self.unverified_keys.insert(FailureKey {
+                        repository: self.repository.clone(),
+                        reference: Some(Reference::Digest(node.digest.clone())),
+                    });
                     self.unverified.push(Unverified {
                         repository: Some(self.repository.to_string()),
                         reference: node.digest.to_string(),
@@ -317,7 +239,7 @@ impl Reading<'_> {
         self.unverified.push(unverified);
     }
 
-    fn suspect(&mut self, id: NodeId, suspicion: Suspicion, detail: &str, answers: u32, wrong_length: Option<u64>) {
+    fn suspect(&mut self, id: NodeId, suspicion: Suspicion, detail: &str, grounds: Grounds, wrong_length: Option<u64>) {
         let node = &self.graph.nodes[id];
         let (roots, path) = self.reach.of(id, wrong_length);
         let Some(&first) = roots.first() else { return };
@@ -331,13 +253,14 @@ impl Reading<'_> {
             images: roots.into_iter().map(|root| self.image(root)).collect(),
             ..self.failure(node.kind, suspicion, detail)
         };
-        self.add(Suspected { failure, suspicion, answers });
+        self.add(failure, suspicion, grounds, || inquiry_of(node));
     }
 
     /// One digest that is a manifest and a blob is one object, and fails as the first.
-    fn add(&mut self, suspected: Suspected) {
-        if self.suspected_keys.insert(suspected.failure.key()) {
-            self.suspected.push(suspected);
+    fn add(&mut self, failure: Failure, suspicion: Suspicion, grounds: Grounds, inquiry: impl Fn() -> Inquiry) {
+        if self.suspected_keys.insert(failure.key()) {
+            let mixed = grounds.is_mixed.then(inquiry);
+            self.suspected.push(Suspected { failure, suspicion, answers: grounds.answers, mixed, beside: 0 });
         }
     }
 
@@ -361,7 +284,7 @@ impl Reading<'_> {
 
     /// True if a failure known before does not hold: the object was proved, or no image can need it any more.
     fn disproves(&self, known: &Failure) -> bool {
-        if self.suspected_keys.contains(&known.key()) {
+        if self.suspected_keys.contains(&known.key()) || self.unverified_keys.contains(&known.key()) {
             return false;
         }
         self.is_proved(known) || known.images.iter().all(|image| !self.may_need(image, known))

@@ -81,16 +81,14 @@ pub enum NodeState {
 /// What was found against an object or a reference.
 #[derive(Clone, Debug)]
 pub enum Finding {
-    /// Something speaks against it, so many answers in a row; not yet confirmed if `confirmed` is false.
+    /// Something speaks against it.
     Suspect {
         /// What.
         suspicion: Suspicion,
         /// What was seen, in words.
         detail: String,
-        /// Answers that said so.
-        answers: u32,
-        /// True once it has been asked again as often as is wanted.
-        confirmed: bool,
+        /// What it rests on.
+        grounds: Grounds,
     },
     /// It could not be judged.
     Unjudged {
@@ -101,10 +99,23 @@ pub enum Finding {
     },
 }
 
+/// What a suspicion rests on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grounds {
+    /// Answers in a row that spoke against the object.
+    pub answers: u32,
+    /// True once it has been asked again as often as is wanted.
+    pub confirmed: bool,
+    /// True if the answer came to HEAD.
+    pub by_head: bool,
+    /// True if some of the answers may have been the registry's trouble and not the object's.
+    pub is_mixed: bool,
+}
+
 impl Finding {
     /// True if it is confirmed that something is wrong.
     pub fn is_confirmed(&self) -> bool {
-        matches!(self, Self::Suspect { confirmed: true, .. })
+        matches!(self, Self::Suspect { grounds: Grounds { confirmed: true, .. }, .. })
     }
 }
 
@@ -150,8 +161,7 @@ impl Graph {
             self.nodes[parent].state = NodeState::Found(Finding::Suspect {
                 suspicion: Suspicion::Malformed,
                 detail: format!("no client can pull all that it names: {summary}"),
-                answers: 1,
-                confirmed: true,
+                grounds: Grounds { answers: 1, confirmed: true, ..Grounds::default() },
             });
         }
         children

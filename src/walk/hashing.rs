@@ -6,6 +6,7 @@
 //! then it can be kept elsewhere, and is given back to a later process.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Inquiry, confirm};
+use super::Inquiry;
+use super::confirmation::{Asking, Doubt, confirm};
 use crate::config::Confirm;
+use crate::contradictions::Contradiction;
 use crate::judge::{Suspicion, Verdict};
-use crate::oci::{Digest, Repository};
+use crate::oci::{Digest, Image, Reference, Repository};
 use crate::proofs::{Evidence, Proofs};
 use crate::registry::Registry;
 
@@ -84,6 +87,7 @@ struct State {
     bad: HashMap<(Repository, Digest), Bad>,
     /// Blobs whose bytes did not come when they were to be hashed.
     undelivered: HashSet<(Repository, Digest)>,
+    contradicted: Vec<Contradiction>,
 }
 
 impl Hashing {
@@ -184,8 +188,15 @@ impl Hashing {
         let asking = async {
             let judged = inquiry.ask(registry, repository, false).await;
             match judged.verdict {
-                Verdict::Suspect { suspicion, .. } => {
-                    let again = confirm(registry, repository, inquiry.clone(), suspicion, 1, wanted).await;
+                Verdict::Suspect { suspicion, detail } => {
+                    let doubt =
+                        Doubt::Suspected { suspicion, detail, answers: 1, by_head: false, is_remembered: false };
+                    let head_alone = AtomicU32::new(0);
+                    let asking = Asking { confirm: wanted, since: Instant::now(), head_alone: &head_alone };
+                    let again = confirm(registry, repository, inquiry.clone(), doubt, asking).await;
+                    if let Some((bad, good)) = again.contradiction {
+                        self.note_contradiction(due, bad, good);
+                    }
                     (again.verdict, again.answers)
                 }
                 verdict => (verdict, 1),
@@ -210,6 +221,19 @@ impl Hashing {
             Err(_) => tracing::warn!(%repository, %digest, "hashing it takes longer than evidence.content"),
         }
         Vec::new()
+    }
+
+    /// What contradicted itself while it was hashed; once.
+    pub fn take_contradicted(&self) -> Vec<Contradiction> {
+        std::mem::take(&mut self.lock().contradicted)
+    }
+
+    fn note_contradiction(&self, due: &Due, bad: String, good: String) {
+        let object = Image { repository: due.repository.clone(), reference: Reference::Digest(due.digest.clone()) };
+        let mut state = self.lock();
+        if state.contradicted.len() < REMEMBERED {
+            state.contradicted.push(Contradiction { object, bad, good });
+        }
     }
 
     /// A blob is not waiting any more, whatever became of it: a sweep may name it again.

@@ -1,10 +1,10 @@
 //! One question about one object, asked and judged.
 
-use crate::judge::{self, Sound, Suspicion, Verdict};
+use crate::judge::{self, Sound, Verdict};
 use crate::manifests::KnownManifest;
 use crate::oci::{Digest, Reference, Repository};
 use crate::proofs::Evidence;
-use crate::registry::{Answer, Body, Brought, How, Object, Question, Registry, Trouble};
+use crate::registry::{Answer, Body, Brought, How, Method, Object, Question, Registry, Trouble};
 use crate::report::Cause;
 
 /// Forms of one question that are asked at most.
@@ -37,6 +37,16 @@ pub struct Judged {
     pub exchanges: u32,
     /// How a sound blob was proved: by less than what was asked for, if the registry gave no more.
     pub evidence: Evidence,
+    /// The method and the status of the answer; `None` if there was none.
+    pub answered: Option<(Method, u16)>,
+}
+
+impl Judged {
+    fn of(verdict: Verdict, result: &Result<Answer, Trouble>, evidence: Evidence) -> Self {
+        let exchanges = result.as_ref().map_or(1, |answer| answer.exchanges);
+        let answered = result.as_ref().ok().map(|answer| (answer.method, answer.status));
+        Self { verdict, exchanges, evidence, answered }
+    }
 }
 
 impl Inquiry {
@@ -66,7 +76,7 @@ impl Inquiry {
                 (Object::Blob(digest.clone()), how)
             }
         };
-        Question { repository: repository.clone(), object, how }
+        Question { repository: repository.clone(), object, how, opened_after: None }
     }
 
     fn judge(&self, result: &Result<Answer, Trouble>) -> Verdict {
@@ -162,7 +172,7 @@ impl Inquiry {
             }
             _ => self.judge(&result),
         };
-        Judged { verdict, exchanges: result.map_or(1, |answer| answer.exchanges), evidence: Evidence::Head }
+        Judged::of(verdict, &result, Evidence::Head)
     }
 
     /// Asks by HEAD and leaves it at that.
@@ -184,7 +194,7 @@ impl Inquiry {
         };
         let answer = result.as_ref().ok();
         let evidence = answer.map_or(Evidence::Head, |answer| self.evidence(answer));
-        let judged = Judged { verdict, exchanges: answer.map_or(1, |answer| answer.exchanges), evidence };
+        let judged = Judged::of(verdict, &result, evidence);
         let next = self.next(question.how, answer, &judged);
         (judged, next)
     }
@@ -214,58 +224,4 @@ impl Judged {
             _ => Self { exchanges, evidence: self.evidence.max(second.evidence), ..second },
         }
     }
-}
-
-/// What became of a suspicion.
-#[derive(Debug)]
-pub struct Confirmation {
-    /// The suspicion again, if every answer said so; otherwise what contradicts it.
-    pub verdict: Verdict,
-    /// Answers that said so, the first included.
-    pub answers: u32,
-    /// Exchanges that were needed.
-    pub exchanges: u32,
-    /// How a blob is proved, if an answer says that it is sound.
-    pub evidence: Evidence,
-}
-
-/// Asks again until a suspicion is confirmed `attempts` times in a row, or contradicted.
-pub async fn confirm<R: Registry>(
-    registry: &R,
-    repository: &Repository,
-    inquiry: Inquiry,
-    first: Suspicion,
-    first_answers: u32,
-    confirm: crate::config::Confirm,
-) -> Confirmation {
-    let began = tokio::time::Instant::now();
-    let inquiry = inquiry.confirming();
-    let (mut answers, mut exchanges) = (first_answers, 0);
-    let mut last = (first, String::new());
-    for _ in 0..confirm.attempts {
-        tokio::time::sleep(confirm.delay).await;
-        let judged = inquiry.ask(registry, repository, true).await;
-        exchanges += judged.exchanges;
-        match judged.verdict {
-            Verdict::Suspect { suspicion, detail } if suspicion.same_as(first) => {
-                answers += if suspicion == Suspicion::ServerError { judged.exchanges } else { 1 };
-                last = (suspicion, detail);
-            }
-            Verdict::Suspect { detail, .. } => {
-                let detail = format!("the answers contradict each other; the last: {detail}");
-                return Confirmation {
-                    verdict: Verdict::Unjudged { cause: Cause::Protocol, detail },
-                    answers,
-                    exchanges,
-                    evidence: judged.evidence,
-                };
-            }
-            verdict => return Confirmation { verdict, answers, exchanges, evidence: judged.evidence },
-        }
-    }
-    let (suspicion, detail) = last;
-    let took = began.elapsed().as_secs_f64();
-    let times = if confirm.attempts == 1 { "once".to_string() } else { format!("{} times", confirm.attempts) };
-    let detail = format!("{detail}, confirmed {times} in {took:.1}s");
-    Confirmation { verdict: Verdict::Suspect { suspicion, detail }, answers, exchanges, evidence: Evidence::Head }
 }

@@ -4,12 +4,15 @@
 //! what looked bad; and it reads the tags again whose images look broken, since one may have been deleted or moved
 //! meanwhile, in which case its new content is walked.
 
+mod confirmation;
+mod doubts;
 mod findings;
 mod graph;
 mod hashing;
 mod inquiry;
 mod observer;
 mod tags;
+mod walked;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -21,29 +24,29 @@ use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 
-pub use findings::{Suspected, Tally, Walked};
 pub use graph::wanted_children;
 pub use hashing::{Change, Due, Hashing};
 pub use inquiry::Inquiry;
 pub use observer::{Observation, Observer};
+pub use walked::{Suspected, Tally, Walked};
 
 use crate::config::{Confirm, Filter, Limits};
+use crate::contradictions::Contradictions;
 use crate::judge::{Suspicion, Verdict};
 use crate::manifests::{KnownManifest, Manifests};
 use crate::oci::{Digest, Manifest, Platform, Reference, Repository};
 use crate::proofs::{Evidence, Proofs};
-use crate::registry::{ListEnd, Object, Registry, may_pass};
+use crate::registry::{ListEnd, Method, Object, Registry, may_pass};
 use crate::report::{Cause, Failure, Kind, Reason};
-use graph::{Finding, Graph, NodeId, NodeState, Root, RootId};
+use doubts::Contradicting;
+use graph::{Finding, Graph, Grounds, NodeId, NodeState, Root, RootId};
 use hashing::Bad;
-use inquiry::{Confirmation, Judged, confirm};
+use inquiry::Judged;
 use tags::Listed;
 
 /// Questions of one repository that are under way at once, with those that wait before they are put again; how many requests
 /// are, the registry's gate decides.
 const UNDER_WAY: usize = 64;
-/// Suspicions of one repository that wait for their confirmation at once.
-const CONFIRMED_AT_ONCE: usize = 1024;
 /// Configs up to this length, in bytes, are read whole where somebody watches.
 const SHORT_CONFIG: u64 = 64 * 1024;
 /// A tag that moves more often than this while its repository is walked is not judged.
@@ -66,6 +69,8 @@ pub struct Scope {
     pub manifests: Arc<Manifests>,
     /// Who hashes blobs beside the walk; `None`: what is to be hashed is hashed in it.
     pub hashing: Option<Arc<Hashing>>,
+    /// What contradicted itself in an earlier sweep.
+    pub contradictions: Arc<Contradictions>,
     /// Who watches.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -93,13 +98,14 @@ pub struct Assignment {
 }
 
 /// Walks one repository. `on_judged` is called for each object that has been asked for.
-pub async fn walk<R: Registry>(
+pub async fn walk<R: Registry + 'static>(
     registry: Arc<R>,
     assignment: Assignment,
     scope: Arc<Scope>,
     on_judged: impl Fn() + Send,
 ) -> Walked {
     let Assignment { repository, roots, known } = assignment;
+    let contradicting = Contradicting::new(scope.contradictions.remembered_in(&repository), &known);
     let mut walk = Walk {
         registry,
         repository,
@@ -110,6 +116,7 @@ pub async fn walk<R: Registry>(
         known: known_blobs(&known),
         insisted: HashMap::new(),
         unproved: HashSet::new(),
+        contradicting,
         tally: Tally::default(),
     };
     let listed = walk.listed_tags(&roots).await;
@@ -120,7 +127,7 @@ pub async fn walk<R: Registry>(
     let mut moves = 0;
     loop {
         walk.ask_all(&on_judged).await;
-        if walk.confirm_suspicions().await || walk.look_again() {
+        if walk.settle_doubts().await || walk.look_again() {
             continue;
         }
         if moves == MOVES {
@@ -139,6 +146,7 @@ pub async fn walk<R: Registry>(
     if unread.is_none() {
         walk.remember();
     }
+    let cleared = walk.cleared(unread.is_none());
     let context = findings::Context {
         repository: walk.repository,
         tally: walk.tally,
@@ -147,6 +155,8 @@ pub async fn walk<R: Registry>(
         unproved: walk.unproved,
         filtered_out,
         matched_tags: listed.matched,
+        contradicted: walk.contradicting.found,
+        cleared,
     };
     findings::collect(&walk.graph, context)
 }
@@ -171,6 +181,7 @@ struct Walk<R> {
     insisted: HashMap<NodeId, Evidence>,
     /// Blobs that are known to be bad, and that the walk has seen nothing of that says otherwise.
     unproved: HashSet<Digest>,
+    contradicting: Contradicting,
     tally: Tally,
 }
 
@@ -184,7 +195,7 @@ enum Subject {
 /// What a question was about, what came of it, and how long that took.
 type Asked = (Subject, Judged, Duration);
 
-impl<R: Registry> Walk<R> {
+impl<R: Registry + 'static> Walk<R> {
     fn add_root(&mut self, reference: Reference) {
         let root = self.graph.add_root(reference.clone());
         match reference {
@@ -339,13 +350,14 @@ impl<R: Registry> Walk<R> {
             if matches!(subject, Subject::Node(_)) {
                 on_judged();
             }
-            let Judged { verdict, exchanges, evidence } = judged;
+            let Judged { verdict, exchanges, evidence, answered } = judged;
             self.tally.count(exchanges, &verdict);
             if matches!(verdict, Verdict::Sound(_))
                 && let Subject::Node(id) = subject
             {
                 if let Some(Bad { suspicion, detail, answers, .. }) = self.weigh(id, evidence) {
-                    self.take(subject, Verdict::Suspect { suspicion, detail }, answers, true);
+                    let grounds = Grounds { answers, confirmed: true, ..Grounds::default() };
+                    self.take(subject, Verdict::Suspect { suspicion, detail }, grounds);
                     continue;
                 }
                 self.proved(id, evidence);
@@ -354,7 +366,8 @@ impl<R: Registry> Walk<R> {
                 Verdict::Suspect { suspicion: Suspicion::ServerError, .. } => exchanges,
                 _ => 1,
             };
-            self.take(subject, verdict, answers, false);
+            let by_head = answered.is_some_and(|(method, _)| method == Method::Head);
+            self.take(subject, verdict, Grounds { answers, by_head, ..Grounds::default() });
         }
     }
 
@@ -385,7 +398,7 @@ impl<R: Registry> Walk<R> {
         }
     }
 
-    fn take(&mut self, subject: Subject, verdict: Verdict, answers: u32, confirmed: bool) {
+    fn take(&mut self, subject: Subject, verdict: Verdict, grounds: Grounds) {
         if let (Verdict::Suspect { .. }, Subject::Node(id)) = (&verdict, subject) {
             self.scope.manifests.doubted(&self.repository, &self.graph.nodes[id].digest);
         }
@@ -428,71 +441,13 @@ impl<R: Registry> Walk<R> {
                     return;
                 }
             },
-            Verdict::Suspect { suspicion, detail } => Finding::Suspect { suspicion, detail, answers, confirmed },
+            Verdict::Suspect { suspicion, detail } => Finding::Suspect { suspicion, detail, grounds },
             Verdict::Unjudged { cause, detail } => Finding::Unjudged { cause, detail },
         };
         match subject {
             Subject::Root(root) => self.graph.roots[root].finding = Some(finding),
             Subject::Node(id) => self.graph.nodes[id].state = NodeState::Found(finding),
         }
-    }
-
-    /// Asks again for what looks bad and has not been confirmed. True if that brought more to ask for.
-    async fn confirm_suspicions(&mut self) -> bool {
-        let mut open = Vec::new();
-        let roots = self.graph.roots.iter().enumerate().filter(|(_, root)| !root.gone);
-        let roots = roots.map(|(id, root)| (Subject::Root(id), root.finding.as_ref(), false));
-        let nodes = self.graph.nodes.iter().enumerate();
-        let nodes = nodes.map(|(id, node)| (Subject::Node(id), node.finding(), node.may_be_absent));
-        for (subject, finding, may_be_absent) in roots.chain(nodes) {
-            if let Some(&Finding::Suspect { suspicion, answers, confirmed: false, .. }) = finding {
-                open.push((subject, suspicion, answers, may_be_absent));
-            }
-        }
-        let walk = &*self;
-        let confirmations = stream::iter(open).map(|(subject, suspicion, answers, may_be_absent)| {
-            let (registry, repository) = (Arc::clone(&self.registry), self.repository.clone());
-            let (inquiry, wanted) = (self.inquiry(subject), self.scope.confirm);
-            async move {
-                // Nobody is told of what may be absent, so nothing is to be confirmed.
-                if may_be_absent && matches!(suspicion, Suspicion::Absent | Suspicion::AbsentUnsigned) {
-                    return (subject, suspicion, None);
-                }
-                let asked_at = Instant::now();
-                let confirmation = confirm(&*registry, &repository, inquiry, suspicion, answers, wanted).await;
-                walk.tell(subject, &confirmation.verdict, confirmation.evidence, asked_at.elapsed());
-                (subject, suspicion, Some(confirmation))
-            }
-        });
-        let mut confirmations: Vec<_> = confirmations.buffer_unordered(CONFIRMED_AT_ONCE).collect().await;
-        confirmations.sort_unstable_by_key(|(subject, ..)| match *subject {
-            Subject::Root(id) => (0, id),
-            Subject::Node(id) => (1, id),
-        });
-        for (subject, suspicion, confirmation) in confirmations {
-            match (confirmation, subject) {
-                (None, Subject::Node(id)) => self.graph.nodes[id].state = NodeState::Permitted,
-                (None, Subject::Root(_)) => {}
-                (Some(Confirmation { verdict, answers, exchanges, evidence }), _) => {
-                    self.tally.count_confirmation(suspicion, answers, exchanges, &verdict);
-                    self.clear(subject);
-                    let (verdict, answers) = match (&verdict, subject) {
-                        (Verdict::Sound(_), Subject::Node(id)) => match self.weigh(id, evidence) {
-                            Some(Bad { suspicion, detail, answers, .. }) => {
-                                (Verdict::Suspect { suspicion, detail }, answers)
-                            }
-                            None => {
-                                self.proved(id, evidence);
-                                (verdict, answers)
-                            }
-                        },
-                        _ => (verdict, answers),
-                    };
-                    self.take(subject, verdict, answers, true);
-                }
-            }
-        }
-        !self.queue.is_empty()
     }
 
     fn tell(&self, subject: Subject, verdict: &Verdict, evidence: Evidence, took: Duration) {
@@ -538,12 +493,6 @@ impl<R: Registry> Walk<R> {
         };
         let tags = self.graph.roots.iter().filter_map(tag).collect();
         self.scope.manifests.walked(&self.repository, tags, &manifests().map(|node| &node.digest).collect());
-    }
-
-    fn clear(&mut self, subject: Subject) {
-        if let Subject::Root(root) = subject {
-            self.graph.roots[root].finding = None;
-        }
     }
 
     /// The tags whose images look broken and that were not read again since.
@@ -612,11 +561,11 @@ impl<R: Registry> Walk<R> {
             self.reread(root, judged.verdict);
         }
         !self.queue.is_empty()
-            || self
-                .graph
-                .roots
-                .iter()
-                .any(|root| matches!(root.finding, Some(Finding::Suspect { confirmed: false, .. })))
+            || self.graph.roots.iter().any(|root| {
+                root.finding
+                    .as_ref()
+                    .is_some_and(|finding| matches!(finding, Finding::Suspect { .. }) && !finding.is_confirmed())
+            })
     }
 
     fn reread(&mut self, root: RootId, verdict: Verdict) {
@@ -633,7 +582,8 @@ impl<R: Registry> Walk<R> {
             Verdict::Suspect { suspicion, detail } => {
                 let root = &mut self.graph.roots[root];
                 root.node = None;
-                root.finding = Some(Finding::Suspect { suspicion, detail, answers: 1, confirmed: false });
+                let grounds = Grounds { answers: 1, ..Grounds::default() };
+                root.finding = Some(Finding::Suspect { suspicion, detail, grounds });
             }
             Verdict::Unjudged { cause, detail } => {
                 self.doubt(root, cause, format!("found bad, but its tag could not be read again: {detail}"));

@@ -30,6 +30,7 @@ async fn sweep_with(client: &Arc<HttpRegistry>, target: &Target) -> Report {
         traffic: Arc::default(),
         known: &[],
         catalog: &Default::default(),
+        contradictions: Arc::default(),
         progress: Arc::default(),
     };
     sweep(Arc::clone(client), job).await.0

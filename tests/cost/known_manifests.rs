@@ -43,6 +43,7 @@ impl Service {
             traffic,
             known: &self.known,
             catalog: &Default::default(),
+            contradictions: Arc::default(),
             progress: Arc::default(),
         };
         let (report, _) = sweep(client, job).await;
@@ -155,7 +156,7 @@ async fn what_is_not_answered_is_not_asked_for_by_get_too() {
     let mut service = Service::of(&registry, ByteEvidence::Within(DAY), None);
     service.sweep().await;
     let child = &image.child("linux/arm64").unwrap().digest;
-    registry.fault(on(child), answers(400));
+    registry.fault(on(child), answers(401));
     registry.clear_requests();
     let report = service.sweep().await;
     assert_eq!((report.outcome, report.failures.len()), (Outcome::Partial, 0));

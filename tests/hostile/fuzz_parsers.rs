@@ -163,7 +163,7 @@ proptest! {
                 prop_assert!(!matches!(answer.status, 401 | 404 | 408 | 416 | 429 | 500..), "{}", answer.status);
             }
             Verdict::Suspect { .. } => prop_assert!(
-                (200..300).contains(&answer.status) || matches!(answer.status, 404 | 416 | 500..),
+                (200..300).contains(&answer.status) || matches!(answer.status, 403 | 404 | 416 | 500..),
                 "{}", answer.status
             ),
             Verdict::Unjudged { .. } => {}

@@ -114,6 +114,7 @@ async fn everything_is_asked_for_also_where_there_is_never_room() {
         traffic,
         known: &[],
         catalog: &Default::default(),
+        contradictions: Arc::default(),
         progress: Arc::default(),
     };
     let (report, _) = sweep(Arc::new(client), job).await;

@@ -28,6 +28,7 @@ mod pull_through;
 mod random_faults;
 mod redirects;
 mod refusals;
+mod replicas;
 mod scopes;
 mod secrets;
 mod undelivered;

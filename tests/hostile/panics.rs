@@ -67,6 +67,7 @@ async fn a_panic_is_an_unverified_of_its_repository_and_clears_no_failure() {
         traffic,
         known: &known,
         catalog: &Default::default(),
+        contradictions: Arc::default(),
         progress: Arc::default(),
     };
     let (report, _) = sweep(Arc::new(client), job).await;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use registry_integrity_probe::demo::Registry;
-use registry_integrity_probe::demo::fault::{answers, everything};
+use registry_integrity_probe::demo::fault::{answers, everything, on};
 use registry_integrity_probe::shard::Shard;
 use serde_json::Value;
 
@@ -49,6 +49,28 @@ async fn a_failure_that_is_kept_exits_with_1_until_it_is_disproved() {
     let outage = registry.fault(everything(), answers(403));
     assert_eq!(swept(with_state("sweep", &config, &state)).await.code, Some(3), "nor does it create one");
     outage.lift();
+}
+
+#[tokio::test]
+async fn what_contradicted_itself_is_remembered_by_the_next_run() {
+    let registry = Registry::start().await.unwrap();
+    let image = index("app");
+    registry.push("app:1", &image);
+    let stale = registry.fault(on(&image.layers().next().unwrap().digest).alternately(), answers(404));
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (write_config(folder.path(), &registry), folder.path().join("state"));
+    let first = swept(as_json(&config, &state, &[])).await;
+    assert_eq!(first.code, Some(0), "once may be chance: {}", first.stdout);
+    assert!(first.stderr.contains("registry contradicts itself"), "{}", first.stderr);
+    let again = swept(as_json(&config, &state, &[])).await;
+    assert_eq!(again.code, Some(3), "{}", again.stdout);
+    let report: Value = serde_json::from_str(&again.stdout).unwrap();
+    let entry = &report["registries"][0]["unverified"][0];
+    assert_eq!(entry["cause"], "protocol", "{report:#}");
+    let detail = entry["detail"].as_str().unwrap();
+    assert!(detail.contains("GET 404 BLOB_UNKNOWN") && detail.contains("GET 206"), "{detail}");
+    stale.lift();
+    assert_eq!(swept(as_json(&config, &state, &[])).await.code, Some(0));
 }
 
 #[tokio::test]

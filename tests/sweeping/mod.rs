@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registry_integrity_probe::config::{ByteEvidence, Confirm, Target};
+use registry_integrity_probe::contradictions::Contradictions;
 use registry_integrity_probe::demo::Registry;
 use registry_integrity_probe::manifests::Manifests;
 use registry_integrity_probe::proofs::Proofs;
@@ -17,6 +18,8 @@ pub struct Sweeping {
     known: Vec<Failure>,
     /// What is known of the catalog.
     pub catalog: KnownCatalog,
+    /// What contradicted itself.
+    pub contradictions: Arc<Contradictions>,
     /// What the last sweep changed.
     pub changes: Changes,
 }
@@ -32,7 +35,14 @@ impl Sweeping {
         let mut target = Target::with_defaults(url.parse().unwrap());
         target.confirm = Confirm { attempts: 2, delay: Duration::from_millis(10) };
         target.evidence.byte = ByteEvidence::Within(Duration::ZERO);
-        Self { target, known: Vec::new(), catalog: KnownCatalog::default(), changes: Changes::default() }
+        let contradictions = Arc::default();
+        Self {
+            target,
+            known: Vec::new(),
+            catalog: KnownCatalog::default(),
+            contradictions,
+            changes: Changes::default(),
+        }
     }
 
     /// Changes the settings.
@@ -53,6 +63,7 @@ impl Sweeping {
             traffic,
             known: &self.known,
             catalog: &self.catalog,
+            contradictions: Arc::clone(&self.contradictions),
             progress: Arc::default(),
         };
         let (report, changes) = sweep(client, job).await;

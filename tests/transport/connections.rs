@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::Version;
 use registry_integrity_probe::config::Target;
@@ -12,7 +13,7 @@ use registry_integrity_probe::report::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::front::{Front, Plan};
+use super::front::{Front, Heard, Plan, Reply};
 use super::support::tls::PrivateCa;
 use super::sweeping::Sweeping;
 use super::{assert_intact, without_retries};
@@ -165,10 +166,48 @@ async fn a_stream_of_http_2_that_is_reset_without_an_error_is_truncated_and_not_
             })
             .start()
             .await;
-        let hashed = |target: &mut Target| target.evidence.content = Some(std::time::Duration::ZERO);
+        let hashed = |target: &mut Target| target.evidence.content = Some(Duration::ZERO);
         let report = through(&front, &ca).with(hashed).sweep().await;
         let reasons: Vec<_> = report.failures.iter().map(|failure| failure.reason).collect();
         assert_eq!(reasons, [Reason::Unreadable], "{declares_length} {of_manifests}: {report:#?}");
         assert_eq!(report.unverified, []);
     }
+}
+
+/// A balancer that hands on connections leads each of them to one replica, of which every other lacks a layer.
+fn lacks_a_layer(heard: &Heard, reply: &mut Reply) {
+    let layer = Image::manifest().named("7").layers().next().unwrap().digest.clone();
+    if heard.connection.is_multiple_of(2) && heard.target.ends_with(&layer.to_string()) {
+        reply.status = 404;
+        reply.remove("content-range");
+        reply.set("content-type", "application/json");
+        reply.set_body(r#"{"errors":[{"code":"BLOB_UNKNOWN"}]}"#);
+    }
+}
+
+#[tokio::test]
+async fn a_replica_behind_one_connection_is_not_asked_for_all_answers() {
+    let (registry, ca) = (large().await, PrivateCa::new());
+    for protocol in [b"http/1.1".as_slice(), b"h2"] {
+        let acceptor = ca.server(&["localhost"]).acceptor(&[protocol]);
+        let front = Plan::before(registry.address()).with_tls(acceptor).changing(lacks_a_layer).start().await;
+        let mut sweeping = through(&front, &ca).with(|target| target.concurrency = 1);
+        let report = sweeping.sweep().await;
+        assert_intact(&report, "one replica is stale");
+        assert_eq!(sweeping.contradictions.total(), 1, "{:?}", by_connection(&front));
+        assert_eq!(front.connections(), 2, "the suspicion, and what was asked after it");
+    }
+}
+
+#[tokio::test]
+async fn what_is_confirmed_of_many_objects_opens_few_connections() {
+    let registry = large().await;
+    for tag in 0..20 {
+        let image = Image::manifest().named(&tag.to_string());
+        image.layers().for_each(|layer| registry.remove_blob("app", &layer.digest));
+    }
+    let report = Sweeping::of(&registry).with(|target| target.confirm.delay = Duration::from_millis(200)).sweep().await;
+    assert!(report.failures.len() >= 20, "{}", report.failures.len());
+    // As many as are in flight, for the questions and for each round of confirmation.
+    assert!(registry.connection_count() <= 3 * 32, "{}", registry.connection_count());
 }

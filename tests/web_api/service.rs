@@ -115,6 +115,7 @@ impl Watched {
             traffic: Arc::clone(&watched.traffic),
             known: known.failures(),
             catalog: &Default::default(),
+            contradictions: Arc::default(),
             progress: Arc::default(),
         };
         let (report, _) = sweep(client, job).await;

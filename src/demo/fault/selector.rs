@@ -13,6 +13,7 @@ pub struct Selector {
     method: Option<&'static str>,
     ranged_only: bool,
     skip: usize,
+    alternate: bool,
     times: Option<usize>,
     rate: Option<f64>,
     seed: u64,
@@ -79,6 +80,11 @@ impl Selector {
         Self { skip, ..self }
     }
 
+    /// Every other of those requests, beginning with the first that is not spared.
+    pub fn alternately(self) -> Self {
+        Self { alternate: true, ..self }
+    }
+
     /// Each of those requests with this probability, from 0 to 1; the same seed makes the same choices.
     pub fn at_rate(self, rate: f64, seed: u64) -> Self {
         Self { rate: Some(rate), seed, ..self }
@@ -100,6 +106,7 @@ impl Selector {
     /// Whether the fault strikes at a match that `before` others preceded.
     pub(super) fn covers_occurrence(&self, before: usize, dice: &mut fastrand::Rng) -> bool {
         before >= self.skip
+            && (!self.alternate || (before - self.skip).is_multiple_of(2))
             && self.times.is_none_or(|times| before - self.skip < times)
             && self.rate.is_none_or(|rate| dice.f64() < rate)
     }

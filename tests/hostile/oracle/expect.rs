@@ -34,8 +34,6 @@ pub struct Tag {
 pub struct Done {
     pub nodes: BTreeMap<(String, NodeId), Truth>,
     pub tags: BTreeMap<(String, String), Truth>,
-    /// Tags whose first answers were 5xx.
-    pub stumbled: BTreeSet<(String, String)>,
     /// What was removed.
     pub gone: BTreeSet<(String, NodeId)>,
 }
@@ -68,10 +66,15 @@ struct Alike {
     struggling: [u64; 4],
     cut: [u64; 4],
     refused: u64,
+    /// Repositories of which a config or a layer was served.
+    readable: BTreeSet<String>,
 }
 
 impl Alike {
-    fn count(&mut self, kind: Kind, truth: Option<Truth>) {
+    fn count(&mut self, repository: &str, kind: Kind, truth: Option<Truth>) {
+        if truth.is_none() && matches!(kind, Kind::Config | Kind::Layer) {
+            self.readable.insert(repository.to_string());
+        }
         let kind = kind as usize;
         match truth {
             None => self.served[kind] += 1,
@@ -83,7 +86,7 @@ impl Alike {
     }
 
     /// What an object that is not served is found to be: its own fault, or the registry's.
-    fn settled(&self, kind: Kind, truth: Truth) -> Truth {
+    fn settled(&self, repository: &str, kind: Kind, truth: Truth) -> Truth {
         let served = self.served[kind as usize];
         let [manifests, children, configs, layers] = self.served;
         let beside = if matches!(kind, Kind::Config | Kind::Layer) { configs + layers } else { manifests + children };
@@ -91,6 +94,8 @@ impl Alike {
         let is_rare = |like_it: u64, served: u64| like_it == 1 || like_it * 10 <= like_it + served;
         let (is_its_own, cause) = match truth {
             Truth::Struggles => (served > 0 && is_rare(self.struggling[kind as usize], served), Cause::ServerError),
+            // A client that may not read a repository is refused all of it.
+            Truth::Refused(Cause::Unauthorized) if !self.readable.contains(repository) => (false, Cause::Unauthorized),
             Truth::Refused(cause) => (served > 0 && is_rare(self.refused, beside), cause),
             Truth::Cut => (served > 0 || (self.cut[kind as usize] == 1 && beside > 0), Cause::Unreachable),
             Truth::Broken(_) | Truth::Unknown(_) => return truth,
@@ -129,12 +134,8 @@ pub fn expected(graph: &Graph, tags: &[Tag], done: &Done, wanted: &[&str]) -> Ex
         let image = format!("{repository}:{name}");
         let told = done.tags.get(&(repository.clone(), name.clone())).copied();
         let root = target.filter(|root| !done.gone.contains(&(repository.clone(), *root)));
-        // A tag of what is gone does not say what it pointed to; and 5xx, then 404, is an answer that makes no sense.
-        let gone = match done.stumbled.contains(&(repository.clone(), name.clone())) {
-            true => Truth::Unknown(Cause::Protocol),
-            false => Truth::Broken(Reason::Missing),
-        };
-        let truth = told.or(Some(gone).filter(|_| root.is_none()));
+        // A tag of what is gone does not say what it pointed to.
+        let truth = told.or(Some(Truth::Broken(Reason::Missing)).filter(|_| root.is_none()));
         if let Some(truth) = truth {
             found.findings.insert((repository.clone(), name.clone()), (truth, BTreeSet::from([image])));
             continue;
@@ -167,7 +168,7 @@ pub fn expected(graph: &Graph, tags: &[Tag], done: &Done, wanted: &[&str]) -> Ex
             (None, truth) => truth.copied(),
         };
         found.objects[*kind as usize] += 1;
-        alike.count(*kind, truth);
+        alike.count(repository, *kind, truth);
         if let Some(truth) = truth {
             found.findings.insert((repository.clone(), node.digest.clone()), (truth, images.clone()));
         }
@@ -175,7 +176,7 @@ pub fn expected(graph: &Graph, tags: &[Tag], done: &Done, wanted: &[&str]) -> Ex
     for ((repository, id), Needed { kind, .. }) in &needed {
         let key = (repository.clone(), graph.nodes[*id].digest.clone());
         if let Some((truth, _)) = found.findings.get_mut(&key) {
-            *truth = alike.settled(*kind, *truth);
+            *truth = alike.settled(repository, *kind, *truth);
         }
     }
     for Tag { repository, name, .. } in tags {

@@ -164,9 +164,6 @@ impl Held {
             let tag = tags[number % tags.len()];
             let (truth, fault) = inflict_on_tag(&self.registry, &tag.repository, &tag.name, *damage);
             faults.push(fault);
-            if *damage == TagDamage::PassingServerError {
-                done.stumbled.insert((tag.repository.clone(), tag.name.clone()));
-            }
             done.tags.extend(truth.map(|truth| ((tag.repository.clone(), tag.name.clone()), truth)));
         }
         (done, faults)
