@@ -145,7 +145,7 @@ fn a_blob_of_ten_bytes() {
         ("404 that hides it", refused(404, "DENIED"), "unauthorized"),
         ("404 that asks who one is", refused(404, "UNAUTHORIZED"), "unauthorized"),
         ("404 that throttles", refused(404, "TOOMANYREQUESTS"), "rate_limited"),
-        ("404 that does not do that", refused(404, "UNSUPPORTED"), "protocol"),
+        ("404 that does not do that", refused(404, "UNSUPPORTED"), "Refused(Protocol)"),
         ("403 that throttles", Answer { has_retry_after: true, ..answer(Method::Get, 403) }, "rate_limited"),
         ("403 that says that it throttles", refused(403, "TOOMANYREQUESTS"), "rate_limited"),
         ("the beginning, until the connection ended", until_the_end(b"012345678"), "Cut"),
