@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use registry_integrity_probe::cli::Cli;
-use registry_integrity_probe::commands;
+use registry_integrity_probe::cli;
+use registry_integrity_probe::cli::arguments::Cli;
 
 fn main() -> ExitCode {
     commands::run(Cli::parse())

@@ -11,7 +11,7 @@ use std::process::Command;
 use promql_parser::parser::{self, Expr};
 use promql_parser::util::{ExprVisitor, walk_expr};
 use regex::Regex;
-use registry_integrity_probe::metrics::FAMILIES;
+use registry_integrity_probe::render::metrics::FAMILIES;
 use saphyr::{LoadableYamlNode, Yaml};
 
 /// Those of what is asked over HTTP, and those of the storage.

@@ -5,7 +5,7 @@ mod support;
 use std::process::Command;
 
 use clap::CommandFactory;
-use registry_integrity_probe::cli::Cli;
+use registry_integrity_probe::cli::arguments::Cli;
 use support::peer;
 use support::probe::probe;
 

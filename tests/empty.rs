@@ -7,11 +7,11 @@ mod sweeping;
 use std::path::Path;
 use std::time::Duration;
 
+use registry_integrity_probe::config::shard::Shard;
 use registry_integrity_probe::config::{ImageSelector, Mode};
 use registry_integrity_probe::demo::fault::{answers, everything};
 use registry_integrity_probe::demo::{Image, Registry};
 use registry_integrity_probe::report::{Cause, Outcome, Report};
-use registry_integrity_probe::shard::Shard;
 use serde_json::Value;
 use support::poll_until;
 use support::probe::{RunningProbe, probe};

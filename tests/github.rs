@@ -4,7 +4,7 @@ mod sample;
 mod support;
 
 use registry_integrity_probe::demo::{Image, Registry};
-use registry_integrity_probe::output::github;
+use registry_integrity_probe::render::github;
 use registry_integrity_probe::report::{Cause, Reason, Report};
 use sample::{bad_layer, broken, failed, intact, orphan_child, partial, unjudged_layer};
 use support::probe::probe;

@@ -1,7 +1,7 @@
 //! The verdicts, answer by answer: what a registry may say of an object, and what that proves.
 
 use bytes::Bytes;
-use registry_integrity_probe::judge::{self, Sound, Surroundings, Suspicion, Verdict, believe};
+use registry_integrity_probe::check::judge::{self, Sound, Surroundings, Suspicion, Verdict, believe};
 use registry_integrity_probe::oci::{Algorithm, Digest};
 use registry_integrity_probe::registry::{Answer, Body, ContentRange, Method, Trouble};
 use registry_integrity_probe::report::Cause;

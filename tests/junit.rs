@@ -6,14 +6,14 @@ mod support;
 use std::process::Command;
 
 use registry_integrity_probe::demo::{Image, Registry};
-use registry_integrity_probe::output;
+use registry_integrity_probe::render;
 use registry_integrity_probe::report::{Cause, Reason, Report};
 use sample::{bad_layer, broken, empty, failed, intact, orphan_child, partial, unjudged_layer};
 use support::probe::probe;
 
 fn junit(reports: &[Report]) -> String {
     let mut out = Vec::new();
-    output::junit(reports, &mut out).unwrap();
+    render::junit(reports, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -10,15 +10,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use prometheus::core::Collector;
+use registry_integrity_probe::check::evidence::Evidence;
 use registry_integrity_probe::config::Target;
-use registry_integrity_probe::history::Retention;
-use registry_integrity_probe::metrics::{self, FAMILIES, Family, StateCollector, UNVERIFIED_IMAGES_LIMIT};
 use registry_integrity_probe::oci::{Digest, Image, Reference};
-use registry_integrity_probe::proofs::Evidence;
 use registry_integrity_probe::registry::{Code, Method};
+use registry_integrity_probe::render::metrics::{self, FAMILIES, Family, StateCollector, UNVERIFIED_IMAGES_LIMIT};
 use registry_integrity_probe::report::{Cause, Reason};
+use registry_integrity_probe::state::history::Retention;
+use registry_integrity_probe::state::store::{Limits, Store};
 use registry_integrity_probe::state::{ConfigPart, State};
-use registry_integrity_probe::store::{Limits, Store};
 use sample::{bad_layer, broken, failed, intact, nine_o_clock, orphan_child, partial, target, unjudged_layer};
 
 fn state_of(name: &str) -> State {

@@ -4,16 +4,16 @@ mod sample;
 
 use std::time::Duration;
 
-use registry_integrity_probe::commands::Exit;
+use registry_integrity_probe::cli::Exit;
 use registry_integrity_probe::oci::Digest;
-use registry_integrity_probe::output::{self, Terminal};
+use registry_integrity_probe::render::{self, Terminal};
 use registry_integrity_probe::report::{Cause, ImageCounts, Outcome, Reason, Report, Unverified};
 use sample::{bad_layer, broken, empty, failed, intact, nine_o_clock, orphan_child, partial, unjudged_layer};
 use serde_json::json;
 
 fn text(reports: &[Report], terminal: Terminal) -> String {
     let mut out = Vec::new();
-    output::text(reports, terminal, &mut out).unwrap();
+    render::text(reports, terminal, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -125,7 +125,7 @@ fn json_is_the_documented_report() {
     let mut report = broken("private", vec![orphan_child()]);
     report.unverified = failed("private").unverified;
     let mut out = Vec::new();
-    output::json(&[report], &mut out).unwrap();
+    render::json(&[report], &mut out).unwrap();
     assert!(out.starts_with(b"{\n  \"registries\": [\n") && out.ends_with(b"}\n"));
     let (index, child) = (Digest::sha256(b"index").to_string(), Digest::sha256(b"child").to_string());
     assert_eq!(

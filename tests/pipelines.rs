@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use clap::CommandFactory;
 use regex::Regex;
-use registry_integrity_probe::cli::Cli;
+use registry_integrity_probe::cli::arguments::Cli;
 use registry_integrity_probe::demo::Image;
 use saphyr::{LoadableYamlNode, Yaml};
 use support::docker_registry::DockerRegistry;

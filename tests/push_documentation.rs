@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use clap::CommandFactory;
 use regex::Regex;
-use registry_integrity_probe::cli::Cli;
+use registry_integrity_probe::cli::arguments::Cli;
 use saphyr::{LoadableYamlNode, Yaml};
 use support::peer;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use clap::Parser;
-use registry_integrity_probe::commands::Exit;
+use registry_integrity_probe::cli::Exit;
 use registry_integrity_probe::oci::Digest;
 use scan_tree::storage::{Cli, Storage, scan};
 use scan_tree::{LIST, Manifest, OCI_INDEX, TreeBuilder, data, descriptor, layer_link, revision_link};

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use registry_integrity_probe::oci::Digest;
-use registry_integrity_probe::output::Terminal;
+use registry_integrity_probe::render::Terminal;
 use registry_integrity_probe::storage::collector::{Collector, collect};
 use registry_integrity_probe::storage::{
     Class, Disk, Entry, EntryKind, Fault, RootReport, ScanOptions, Source, locate, read, scan,
@@ -125,7 +125,7 @@ fn names_in_no_encoding_and_links_in_circles_are_reported() {
     assert!(aborts.iter().all(|why| why.contains("symbolic link to a folder above it")), "{aborts:?}");
     let (json, mut text) = (serde_json::to_string(&report).unwrap(), Vec::new());
     let whole = registry_integrity_probe::storage::ScanReport { roots: vec![report] };
-    registry_integrity_probe::output::scan(&whole, Terminal::default(), &mut text).unwrap();
+    registry_integrity_probe::render::scan(&whole, Terminal::default(), &mut text).unwrap();
     assert!(json.contains(r"caf\\xe9") && String::from_utf8(text).unwrap().contains(r"caf\xe9"));
 }
 

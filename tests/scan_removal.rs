@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use registry_integrity_probe::commands::Exit;
+use registry_integrity_probe::cli::Exit;
 use registry_integrity_probe::oci::Digest;
 use scan_tree::storage::Storage;
 use scan_tree::{data, files, layer_link};

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use registry_integrity_probe::check::sweep::sweep;
 use registry_integrity_probe::config::{Config, Target};
 use registry_integrity_probe::demo::fault::{answers, at, everything, hangs};
 use registry_integrity_probe::demo::{Endpoint, Image, Registry};
 use registry_integrity_probe::oci::Digest;
-use registry_integrity_probe::schedule::{Schedule, SweepOnce};
+use registry_integrity_probe::service::schedule::{Schedule, SweepOnce};
+use registry_integrity_probe::service::sweep_thread::SweepThread;
 use registry_integrity_probe::state::State;
-use registry_integrity_probe::sweep::sweep;
-use registry_integrity_probe::sweep_thread::SweepThread;
 use registry_integrity_probe::web::{self, Web};
 use serde_json::Value;
 use support::poll_until;

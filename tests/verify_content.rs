@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use registry_integrity_probe::check::evidence::Proofs;
+use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::{Confirm, Target};
 use registry_integrity_probe::demo::fault::{cuts_body_after, endless_body, on, slow_body, stalls_body_after};
 use registry_integrity_probe::demo::{Headers, Image, Registry};
-use registry_integrity_probe::manifests::Manifests;
-use registry_integrity_probe::proofs::Proofs;
 use registry_integrity_probe::registry::{HttpRegistry, Traffic};
 use registry_integrity_probe::report::{Cause, Outcome, Reason, Report};
-use registry_integrity_probe::sweep::{Job, sweep};
 
 /// More than is kept of a body, so that it is hashed as it comes.
 const LONG: usize = 300 * 1024;

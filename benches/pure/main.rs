@@ -9,16 +9,16 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use registry_integrity_probe::check::evidence::Proofs;
+use registry_integrity_probe::check::judge;
+use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::{ByteEvidence, Target};
-use registry_integrity_probe::judge;
-use registry_integrity_probe::manifests::Manifests;
-use registry_integrity_probe::metrics;
 use registry_integrity_probe::oci::{Digest, Reference, Repository, parse_manifest};
-use registry_integrity_probe::proofs::Proofs;
 use registry_integrity_probe::registry::{Answer, Body, List, ListEnd, Listing, Method, Object, Question, Trouble};
+use registry_integrity_probe::render::metrics;
 use registry_integrity_probe::report::Outcome;
 use registry_integrity_probe::state::State;
-use registry_integrity_probe::sweep::{Job, sweep};
 
 #[path = "../load/images.rs"]
 #[allow(dead_code, reason = "the load benchmark uses all of it")]

@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use registry_integrity_probe::commands::scan::{ScanArgs, run};
+use registry_integrity_probe::cli::scan::{ScanArgs, run};
 
 const ROUNDS: usize = 5;
 

@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::Target;
 use registry_integrity_probe::demo::{Image, Registry};
-use registry_integrity_probe::history::Retention;
-use registry_integrity_probe::manifests::Manifests;
 use registry_integrity_probe::registry::HttpRegistry;
 use registry_integrity_probe::report::Outcome;
 use registry_integrity_probe::state::State;
-use registry_integrity_probe::store::{FILE, Limits, Store};
-use registry_integrity_probe::sweep::{Job, sweep};
+use registry_integrity_probe::state::history::Retention;
+use registry_integrity_probe::state::store::{FILE, Limits, Store};
 
 /// Of an image: itself, its config, two layers.
 const OBJECTS_AN_IMAGE: usize = 4;

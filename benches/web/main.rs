@@ -12,13 +12,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use registry_integrity_probe::check::progress::Progress;
+use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::{ByteEvidence, Confirm, Target};
 use registry_integrity_probe::demo::{Image, Registry};
-use registry_integrity_probe::progress::Progress;
 use registry_integrity_probe::registry::HttpRegistry;
+use registry_integrity_probe::service::sweep_thread::SweepThread;
 use registry_integrity_probe::state::State;
-use registry_integrity_probe::sweep::{Job, sweep};
-use registry_integrity_probe::sweep_thread::SweepThread;
 use registry_integrity_probe::web::{Limits, Web, serve};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;

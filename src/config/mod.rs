@@ -10,6 +10,7 @@ mod load;
 mod pattern;
 mod registry_url;
 mod section;
+pub mod shard;
 mod target;
 pub mod units;
 mod yaml;
@@ -23,8 +24,8 @@ use regex::Regex;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::config::shard::Shard;
 use crate::oci::{Image, Platform, Repository};
-use crate::shard::Shard;
 
 pub use fault::{ConfigError, Fault};
 pub(crate) use http_client::boolean;

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::budget::Budget;
+use super::pacing::budget::Budget;
 use super::payload::{Broken, Payload};
 use super::{Body, Traffic, Trouble};
 use crate::oci::{Algorithm, Hasher};

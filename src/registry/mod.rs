@@ -6,37 +6,28 @@
 mod afresh;
 mod answer;
 mod auth;
-mod auth_requests;
 mod body;
 mod brought;
-mod budget;
-mod challenge;
 mod client;
 mod connect;
 mod connections;
 #[cfg(test)]
+#[path = "../../tests/corpus/corpus.rs"]
 mod corpus;
-mod credential_helper;
-mod credentials;
 mod deadline;
 mod dns;
-mod docker_config;
 mod error_body;
 #[cfg(test)]
+#[path = "../../tests/corpus/foreign_bytes.rs"]
 mod foreign_bytes;
-mod gate;
 mod headers;
-mod introduction;
 mod list;
-mod login_cache;
+mod pacing;
 mod page;
 mod paging;
 mod payload;
 mod scheme;
-mod schemes;
-mod standing;
 mod tls;
-mod tokens;
 mod traffic;
 mod transport;
 
@@ -46,10 +37,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use afresh::Afresh;
+pub use auth::docker_config::default_places;
 pub use brought::Brought;
 pub use client::{Beside, ClientError, HttpRegistry};
 pub use deadline::Deadline;
-pub use docker_config::default_places;
 pub use headers::ContentRange;
 pub use scheme::speaks_plain_http;
 pub use traffic::{Code, DURATION_BUCKETS, Durations, Method, Traffic};

@@ -4,6 +4,7 @@ mod catalog;
 mod closed;
 pub mod rfc3339;
 mod tally;
+mod verdict;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -15,6 +16,7 @@ pub use catalog::{CatalogTrust, KnownCatalog, ShorterCatalog};
 pub(crate) use closed::closed_set;
 pub use closed::{Cause, ImageState, Kind, Outcome, Reason};
 pub use tally::{Changes, carry_over, count_images, sort_failures};
+pub use verdict::Verdict;
 
 use crate::oci::{Digest, Image, Reference, Repository};
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Known;
-use crate::contradictions::Contradictions;
-use crate::proofs::Proofs;
-use crate::store::{Key, Store};
+use crate::check::contradictions::Contradictions;
+use crate::check::evidence::Proofs;
+use crate::state::store::{Key, Store};
 
 /// Between two times when what a sweep has proved so far is kept: what a crash may lose of it.
 const INTERVAL: Duration = Duration::from_secs(10);

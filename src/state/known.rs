@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::history::{History, Retention};
+use crate::check::progress::Progress;
 use crate::oci::Image;
-use crate::progress::Progress;
 use crate::report::{Coverage, Failure, KnownCatalog, ObjectCounts, Outcome, Report};
-use crate::store::{Kept, Summary};
+use crate::state::history::{History, Retention};
+use crate::state::store::{Kept, Summary};
 
 /// A registry's knowledge at one moment.
 #[derive(Clone, Debug, Default)]

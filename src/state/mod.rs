@@ -1,23 +1,26 @@
 //! What is remembered between sweeps: the latest report of each registry, and what became of its failures.
 
+pub mod history;
+pub mod images;
 mod keeper;
 mod known;
 mod log;
+pub mod store;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use crate::check::contradictions::Contradictions;
+use crate::check::evidence::Proofs;
+use crate::check::manifest_cache::{Budget, Manifests};
+use crate::check::progress::Progress;
+use crate::config::shard::Shard;
 use crate::config::{Evidence, Mode, Target};
-use crate::contradictions::Contradictions;
-use crate::history::Retention;
-use crate::manifests::{Budget, Manifests};
-use crate::progress::Progress;
-use crate::proofs::Proofs;
 use crate::registry::Traffic;
 use crate::report::Report;
-use crate::shard::Shard;
-use crate::store::{Key, Restored, Store, StoreError};
+use crate::state::history::Retention;
+use crate::state::store::{Key, Restored, Store, StoreError};
 
 use keeper::Keeper;
 pub use known::{Known, Sweeping};

@@ -11,8 +11,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::{Refusal, Rendered};
-use crate::history::History;
 use crate::report::Report;
+use crate::state::history::History;
 use crate::state::{RegistryState, Reload, State};
 
 /// Answers that are kept.

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::web_config::{Admission, LiveWebConfig, Passwords, WebConfig};
+use crate::web::config::{Admission, LiveWebConfig, Passwords, WebConfig};
 
 /// Who is at the other end of the connection that a request came by.
 #[derive(Clone, Copy, Debug)]

@@ -2,6 +2,7 @@
 
 mod answers;
 mod api;
+pub mod config;
 mod guard;
 mod lifecycle;
 mod page;
@@ -24,7 +25,7 @@ pub use server::{Limits, serve, serve_guarded};
 use self::answers::{Answers, Holds};
 use self::api::Refusal;
 use self::rendered::Rendered;
-use crate::metrics;
+use crate::render::metrics;
 use crate::state::State;
 
 /// What the pages are made of.

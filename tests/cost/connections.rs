@@ -10,13 +10,13 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use registry_integrity_probe::check::evidence::Proofs;
+use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::Target;
 use registry_integrity_probe::demo::{Image, Registry};
-use registry_integrity_probe::manifests::Manifests;
-use registry_integrity_probe::proofs::Proofs;
 use registry_integrity_probe::registry::{HttpRegistry, Traffic};
 use registry_integrity_probe::report::{Outcome, Report};
-use registry_integrity_probe::sweep::{Job, sweep};
 use tokio::net::TcpListener;
 
 use super::support::tls::PrivateCa;

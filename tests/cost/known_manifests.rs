@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use registry_integrity_probe::check::evidence::Proofs;
+use registry_integrity_probe::check::manifest_cache::{Budget, Manifests};
+use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::{ByteEvidence, Confirm, Target};
 use registry_integrity_probe::demo::fault::{answers, at, on, without_digest};
 use registry_integrity_probe::demo::{Endpoint, Headers, Image, Registry};
-use registry_integrity_probe::manifests::{Budget, Manifests};
-use registry_integrity_probe::proofs::Proofs;
 use registry_integrity_probe::registry::{HttpRegistry, Traffic};
 use registry_integrity_probe::report::{Failure, Outcome, Reason, Report};
-use registry_integrity_probe::sweep::{Job, sweep};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const QUARTER: Duration = Duration::from_secs(15 * 60);

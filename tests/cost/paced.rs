@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use registry_integrity_probe::config::{Config, Spread, Target};
 use registry_integrity_probe::demo::{Endpoint, Image, LoggedRequest, Registry};
-use registry_integrity_probe::schedule::Schedule;
+use registry_integrity_probe::service::schedule::Schedule;
 use registry_integrity_probe::state::State;
 use tokio::runtime::Handle;
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use promql_parser::parser::{self, Expr, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
 use regex::Regex;
-use registry_integrity_probe::metrics::FAMILIES;
+use registry_integrity_probe::render::metrics::FAMILIES;
 use serde_json::Value;
 
 use super::overview::CONTAINERS;

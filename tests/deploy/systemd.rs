@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 use regex::Regex;
-use registry_integrity_probe::cli::Cli;
+use registry_integrity_probe::cli::arguments::Cli;
 
 use crate::objects::{output, project, read};
 use crate::support::peer;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::CommandFactory;
-use registry_integrity_probe::cli::Cli;
+use registry_integrity_probe::cli::arguments::Cli;
 use registry_integrity_probe::demo::{Image, Registry};
 use serde_json::Value;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Command, CommandFactory};
 use regex::Regex;
-use registry_integrity_probe::cli::Cli;
+use registry_integrity_probe::cli::arguments::Cli;
 
 use crate::pages::{pages, prose_and_blocks, read, rows_below, spans};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use regex::Regex;
-use registry_integrity_probe::web_config::LiveWebConfig;
+use registry_integrity_probe::web::config::LiveWebConfig;
 
 use crate::pages::{read, rows_below, spans};
 

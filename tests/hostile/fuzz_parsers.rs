@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use registry_integrity_probe::judge::{self, Suspicion, Verdict};
+use registry_integrity_probe::check::judge::{self, Suspicion, Verdict};
 use registry_integrity_probe::oci::{Digest, Repository, Tag, parse_manifest};
 use registry_integrity_probe::registry::{Answer, Body, ContentRange, Method, Trouble};
 use registry_integrity_probe::report::Cause;

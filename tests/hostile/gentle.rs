@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use registry_integrity_probe::check::evidence::Proofs;
+use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::Target;
 use registry_integrity_probe::demo::fault::{answers, at, delays, everything};
 use registry_integrity_probe::demo::{Endpoint, Image, Registry};
-use registry_integrity_probe::manifests::Manifests;
-use registry_integrity_probe::proofs::Proofs;
 use registry_integrity_probe::registry::{self, Answer, HttpRegistry, List, Listing, Question, Traffic, Trouble};
 use registry_integrity_probe::report::{Cause, Outcome};
-use registry_integrity_probe::sweep::{Job, sweep};
 
 use super::{app, causes, reasons, registry_with};
 use crate::sweeping::Sweeping;

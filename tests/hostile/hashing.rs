@@ -8,7 +8,7 @@ use registry_integrity_probe::config::{ByteEvidence, Config, Confirm, Spread, Ta
 use registry_integrity_probe::demo::fault::{answers, on};
 use registry_integrity_probe::demo::{Endpoint, Headers, Image, LoggedRequest, Registry};
 use registry_integrity_probe::report::Reason;
-use registry_integrity_probe::schedule::Schedule;
+use registry_integrity_probe::service::schedule::Schedule;
 use registry_integrity_probe::state::State;
 use tokio::runtime::Handle;
 

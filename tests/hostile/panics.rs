@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::{Config, Confirm, Spread, Target};
 use registry_integrity_probe::demo::Image;
 use registry_integrity_probe::registry::{Answer, HttpRegistry, List, Listing, Question, Registry, Traffic, Trouble};
 use registry_integrity_probe::report::{Cause, Outcome};
-use registry_integrity_probe::schedule::{Schedule, SweepOnce};
+use registry_integrity_probe::service::schedule::{Schedule, SweepOnce};
 use registry_integrity_probe::state::State;
-use registry_integrity_probe::sweep::{Job, sweep};
 use registry_integrity_probe::web::{Limits, Web, serve};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -61,8 +61,8 @@ async fn a_panic_is_an_unverified_of_its_repository_and_clears_no_failure() {
     let client = Defective(Arc::new(HttpRegistry::new(&target, Arc::clone(&traffic)).unwrap()), || true);
     let job = Job {
         target: &target,
-        proofs: Arc::new(registry_integrity_probe::proofs::Proofs::one_shot(&target.evidence)),
-        manifests: Arc::new(registry_integrity_probe::manifests::Manifests::none()),
+        proofs: Arc::new(registry_integrity_probe::check::evidence::Proofs::one_shot(&target.evidence)),
+        manifests: Arc::new(registry_integrity_probe::check::manifest_cache::Manifests::none()),
         hashing: None,
         traffic,
         known: &known,

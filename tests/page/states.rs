@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use registry_integrity_probe::history::Retention;
 use registry_integrity_probe::oci::{Descriptor, Digest, Manifest, Tag};
 use registry_integrity_probe::report::{Cause, Failure, Reason, Report};
+use registry_integrity_probe::state::history::Retention;
 use registry_integrity_probe::state::{RegistryState, State};
 
 use crate::sample::{bad_layer, broken, failed, intact, orphan_child, partial, target, unjudged_layer};

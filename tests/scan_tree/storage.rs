@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use clap::Parser;
-use registry_integrity_probe::commands::Exit;
-use registry_integrity_probe::commands::scan::{ScanArgs, run};
+use registry_integrity_probe::cli::Exit;
+use registry_integrity_probe::cli::scan::{ScanArgs, run};
 use registry_integrity_probe::oci::Digest;
 use serde_json::Value;
 

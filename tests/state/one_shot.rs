@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use registry_integrity_probe::config::shard::Shard;
 use registry_integrity_probe::demo::Registry;
 use registry_integrity_probe::demo::fault::{answers, everything, on};
-use registry_integrity_probe::shard::Shard;
 use serde_json::Value;
 
 use super::support::probe::{Outcome, Probe, probe};

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use registry_integrity_probe::check::evidence::{Evidence, Proofs};
 use registry_integrity_probe::config::{ByteEvidence, Target};
-use registry_integrity_probe::history::{History, Retention};
 use registry_integrity_probe::oci::Digest;
-use registry_integrity_probe::proofs::{Evidence, Proofs};
 use registry_integrity_probe::report::{Cause, Failure, Kind, Outcome, Reason, Report, Unverified};
 use registry_integrity_probe::state::State;
-use registry_integrity_probe::store::{FILE, Kept, Key, Limits, Store};
+use registry_integrity_probe::state::history::{History, Retention};
+use registry_integrity_probe::state::store::{FILE, Kept, Key, Limits, Store};
 use rusqlite::Connection;
 
 const LIMITS: Limits = Limits { age: Duration::from_secs(90 * 24 * 3600), bytes: 1 << 30 };

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use registry_integrity_probe::check::contradictions::Contradictions;
+use registry_integrity_probe::check::evidence::Proofs;
+use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::{ByteEvidence, Confirm, Target};
-use registry_integrity_probe::contradictions::Contradictions;
 use registry_integrity_probe::demo::Registry;
-use registry_integrity_probe::manifests::Manifests;
-use registry_integrity_probe::proofs::Proofs;
 use registry_integrity_probe::registry::{HttpRegistry, Traffic};
 use registry_integrity_probe::report::{Changes, Failure, KnownCatalog, Report};
-use registry_integrity_probe::sweep::{Job, sweep};
 
 /// A series of sweeps of one registry.
 pub struct Sweeping {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use registry_integrity_probe::progress::Progress;
+use registry_integrity_probe::check::progress::Progress;
 use registry_integrity_probe::report::Cause;
 use serde_json::Value;
 

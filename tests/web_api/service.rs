@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
+use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::{ByteEvidence, Confirm, Target};
 use registry_integrity_probe::demo::images::populate;
 use registry_integrity_probe::demo::{Image, Registry};
 use registry_integrity_probe::registry::HttpRegistry;
 use registry_integrity_probe::state::State;
-use registry_integrity_probe::sweep::{Job, sweep};
 use registry_integrity_probe::web::{Limits, Web, serve};
 use serde_json::Value;
 use tokio::net::TcpListener;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry_integrity_probe::progress::Progress;
+use registry_integrity_probe::check::progress::Progress;
 use registry_integrity_probe::report::Reason;
 use registry_integrity_probe::state::State;
 use serde_json::{Value, json};

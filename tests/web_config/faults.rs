@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use registry_integrity_probe::config::ConfigError;
-use registry_integrity_probe::web_config::LiveWebConfig;
+use registry_integrity_probe::web::config::LiveWebConfig;
 
 use crate::support::probe::probe;
 use crate::support::tls::PrivateCa;

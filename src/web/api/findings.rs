@@ -16,8 +16,8 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use super::pages::{Page, clipped};
 use super::query::{PointInTime, given, parsed, point_in_time};
 use super::{Api, ErrorAnswer, Holds, Refusal, Rendered};
-use crate::history::{Change, ResolvedLife};
 use crate::report::{Failure, Reason, Report, Unverified, closed_set, rfc3339};
+use crate::state::history::{Change, ResolvedLife};
 use crate::state::{Known, State};
 
 /// Findings of all registries.

@@ -12,9 +12,9 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use super::findings::{FailureEntry, UnverifiedEntry};
 use super::query::parsed;
 use super::{Api, ErrorAnswer, Holds, Refusal, Rendered};
-use crate::images::{self, ImageSummary, ImageTree};
 use crate::oci::Image;
 use crate::state::State;
+use crate::state::images::{self, ImageSummary, ImageTree};
 
 /// One image.
 #[derive(Serialize, ToSchema)]

@@ -14,8 +14,8 @@ use super::findings::seconds;
 use super::pages::Page;
 use super::query::{PointInTime, given, parsed, point_in_time};
 use super::{Api, ErrorAnswer, Holds, Refusal, Rendered};
-use crate::history::SweepRecord;
 use crate::report::rfc3339;
+use crate::state::history::SweepRecord;
 use crate::state::{Known, State};
 
 /// The sweeps of all registries.

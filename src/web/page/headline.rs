@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::moment::{Moment, counted};
 use super::{Watched, shown};
-use crate::output::Verdict;
+use crate::report::Verdict;
 use crate::report::{Cause, ImageCounts};
 use crate::state::State;
 
@@ -151,7 +151,7 @@ fn advice(watched: &[Watched], worst: Option<Standing>) -> Vec<&'static str> {
                 one.known.report.iter().flat_map(|report| &report.unverified).map(|entry| entry.cause).collect()
             };
             let causes: std::collections::BTreeSet<Cause> = watched.iter().flat_map(causes).collect();
-            causes.into_iter().map(crate::remedy::after_unverified).collect()
+            causes.into_iter().map(crate::render::remedy::after_unverified).collect()
         }
         Some(Standing::Intact | Standing::Broken) => Vec::new(),
     }

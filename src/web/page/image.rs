@@ -7,10 +7,10 @@ use super::links::{ImageLink, Name, address};
 use super::moment::{Moment, between, bytes};
 use super::problems::{Case, Unjudged, onset, sentence};
 use super::{Watched, shown};
-use crate::images::{self, ImageNode};
 use crate::oci::Image;
-use crate::remedy::quoted;
+use crate::render::remedy::quoted;
 use crate::report::{ImageState, Kind};
+use crate::state::images::{self, ImageNode};
 
 /// Objects of a tree that the page shows at once; it has as many parts as that takes.
 const NODES_SHOWN: usize = 600;

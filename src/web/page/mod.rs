@@ -35,7 +35,7 @@ use self::search::{Found, Parameters, Rows, Search, Show};
 use self::timeline::Span;
 use super::{Holds, Refusal, Rendered, Views, Web};
 use crate::oci::Image;
-use crate::output::printable;
+use crate::render::printable;
 use crate::report::{ImageCounts, Outcome, Reason};
 use crate::state::{Known, RegistryState, State};
 

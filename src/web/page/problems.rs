@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use super::links::{ImageLink, Name};
 use super::moment::{Moment, between, clock};
 use super::{Watched, shown};
-use crate::history::{Change, History};
 use crate::oci::Image;
-use crate::remedy::{self, Remedy};
+use crate::render::remedy::{self, Remedy};
 use crate::report::{Failure, Kind, Outcome, Reason, Unverified};
+use crate::state::history::{Change, History};
 
 /// Images that a problem names.
 const IMAGES_SHOWN: usize = 6;

@@ -8,8 +8,8 @@ use super::links::{ImageLink, Name, address};
 use super::moment::{Moment, between};
 use super::problems::{Unjudged, onset, sentence};
 use super::{Watched, shown};
-use crate::images::{self, ImageSummary};
 use crate::report::{Failure, Reason, Unverified};
+use crate::state::images::{self, ImageSummary};
 
 /// Rows of one page.
 pub const ROWS: usize = 50;

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::moment::{Moment, between, clock, counted};
-use crate::history::{History, SweepRecord};
 use crate::report::Outcome;
+use crate::state::history::{History, SweepRecord};
 
 /// Sweeps that are drawn one by one; more are drawn several as one, so that a page stays small.
 const COLUMNS: usize = 120;

@@ -1,0 +1,305 @@
+//! One pass over everything in a registry: the catalog, then a walk of each repository, then what it all proves.
+
+mod found;
+mod selection;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::check::contradictions::Contradictions;
+use crate::check::evidence::Proofs;
+use crate::check::judge::Verdict;
+use crate::check::manifest_cache::Manifests;
+use crate::check::progress::Progress;
+use crate::check::walk::{Assignment, Hashing, Inquiry, Observer, Scope, walk};
+use crate::config::{ImageSelector, Mode, Target};
+use crate::oci::{Image, Reference, Repository};
+use crate::registry::{Deadline, Registry, Traffic};
+use crate::report::{
+    Cause, Changes, Failure, Kind, KnownCatalog, ObjectCounts, Outcome, Reason, Report, Unverified, carry_over,
+    count_images,
+};
+
+use found::Found;
+use selection::{Selection, select};
+
+/// Repositories that are walked at once. More than one, so that small ones keep the registry busy; few, since each holds
+/// its graph in memory.
+const WALKED_AT_ONCE: usize = 8;
+
+/// What a sweep needs beside the registry.
+pub struct Job<'a> {
+    /// What is asked, and how closely.
+    pub target: &'a Target,
+    /// Which blobs were proved when.
+    pub proofs: Arc<Proofs>,
+    /// Where the manifests go that are hashed.
+    pub manifests: Arc<Manifests>,
+    /// Who hashes blobs beside the sweep; `None`: what is to be hashed is hashed in it.
+    pub hashing: Option<Arc<Hashing>>,
+    /// Where the registry's client counts.
+    pub traffic: Arc<Traffic>,
+    /// Failures known before.
+    pub known: &'a [Failure],
+    /// What is known of the catalog from earlier sweeps.
+    pub catalog: &'a KnownCatalog,
+    /// What contradicted itself before.
+    pub contradictions: Arc<Contradictions>,
+    /// To be kept up to date.
+    pub progress: Arc<Progress>,
+}
+
+/// Sweeps a registry once.
+pub async fn sweep<R: Registry + 'static>(registry: Arc<R>, job: Job<'_>) -> (Report, Changes) {
+    sweep_watched(registry, job, None).await
+}
+
+/// Sweeps a registry once, and tells an observer of every question.
+pub async fn sweep_watched<R: Registry + 'static>(
+    registry: Arc<R>,
+    job: Job<'_>,
+    observer: Option<Arc<dyn Observer>>,
+) -> (Report, Changes) {
+    let Job { target, proofs, manifests, hashing, traffic, known, catalog, contradictions, progress } = job;
+    let known = of_its_shard(target, known);
+    let known = known.as_slice();
+    let began = Began::now(&traffic);
+    let deadline = target.sweep_timeout.map(|limit| began.instant + limit);
+    let registry = Arc::new(Deadline::new(registry, deadline));
+
+    let mut found = Found::default();
+    let mut selection = select(&*registry, target, known, catalog, &mut found).await;
+    let repositories = selection.repositories.len() as u64;
+    selection.add_unlisted(target, known, &mut found);
+    proofs.begin();
+    progress.begin(selection.repositories.len() as u64);
+    match target.mode {
+        Mode::Authoritative => {
+            let scope = Arc::new(Scope {
+                confirm: target.confirm,
+                limits: target.limits,
+                tags: target.tags.clone(),
+                platforms: target.platforms.clone(),
+                proofs: Arc::clone(&proofs),
+                manifests: Arc::clone(&manifests),
+                hashing: hashing.clone().filter(|_| proofs.hash_in_turn()),
+                contradictions: Arc::clone(&contradictions),
+                observer,
+            });
+            walk_all(&registry, &selection, known, &scope, &progress, &mut found).await;
+            found.judge_tag_filter(target, selection.is_complete && !selection.is_filter_wrong);
+        }
+        Mode::PullThrough => ask_named(&*registry, target, &selection, &mut found).await,
+    }
+    found.settle(&*registry).await;
+    resolve_absent(&selection, known, (&manifests, &contradictions), &mut found);
+    found.contradicted.extend(hashing.iter().flat_map(|hashing| hashing.take_contradicted()));
+    contradictions.swept(&target.name, &found.contradicted, &found.cleared);
+    proofs.forget_unasked(SystemTime::now());
+    began.report(target, &traffic, known, repositories, selection, found)
+}
+
+/// Resolves known failures in repositories that do not exist any more, unless nothing may be resolved at all.
+fn resolve_absent(
+    selection: &Selection,
+    known: &[Failure],
+    (manifests, contradictions): (&Manifests, &Contradictions),
+    found: &mut Found,
+) {
+    if !selection.may_resolve {
+        found.disproved.clear();
+    } else if selection.is_complete {
+        let exists = |repository: &Repository| {
+            selection.repositories.contains_key(repository) || selection.filtered_out.contains(repository)
+        };
+        found.disproved.extend(known.iter().map(Failure::key).filter(|key| !exists(&key.repository)));
+        manifests.retain(exists);
+        contradictions.retain(exists);
+    }
+}
+
+/// How things stood when a sweep began.
+struct Began {
+    at: SystemTime,
+    instant: Instant,
+    requests: u64,
+    received_bytes: u64,
+}
+
+impl Began {
+    fn now(traffic: &Traffic) -> Self {
+        Self {
+            at: SystemTime::now(),
+            instant: Instant::now(),
+            requests: traffic.all_requests(),
+            received_bytes: traffic.received_bytes(),
+        }
+    }
+
+    /// The report of the sweep, which has ended.
+    fn report(
+        &self,
+        target: &Target,
+        traffic: &Traffic,
+        known: &[Failure],
+        repositories: u64,
+        selection: Selection,
+        found: Found,
+    ) -> (Report, Changes) {
+        let (failures, changes) = carry_over(known, found.failures, &found.disproved);
+        // A shard to which none of the configured images fell has nothing to ask, and nothing that it could not judge.
+        let is_idle = selection.is_complete && repositories == 0;
+        let is_reached = selection.is_reached || found.answered || is_idle;
+        let is_read = selection.is_complete && is_reached;
+        let was_walked = |image: &Image| found.walked.contains(&image.repository) && !found.unwalked.contains(image);
+        let report = Report {
+            registry: target.name.clone(),
+            url: target.url_text(),
+            started_at: self.at,
+            duration_seconds: self.instant.elapsed().as_secs_f64(),
+            outcome: match () {
+                () if !is_read => Outcome::Failed,
+                () if !found.unverified.is_empty() => Outcome::Partial,
+                () => Outcome::Complete,
+            },
+            catalog_accessible: is_read,
+            catalog_reached: is_reached,
+            catalog: selection.catalog,
+            empty: is_reached && found.images == 0,
+            repositories,
+            images: count_images(found.images, was_walked, &failures, &found.unverified),
+            objects: found.objects,
+            requests: traffic.all_requests() - self.requests,
+            received_bytes: traffic.received_bytes() - self.received_bytes,
+            failures,
+            unverified: found.unverified,
+        };
+        (report, changes)
+    }
+}
+
+/// The report of a sweep that could not be made: nothing is known but what was known before.
+pub fn given_up(
+    target: &Target,
+    known: &[Failure],
+    catalog: &KnownCatalog,
+    started_at: SystemTime,
+    why: &str,
+) -> Report {
+    let known = of_its_shard(target, known);
+    let unverified = vec![Unverified::catalog(Cause::Protocol, why.to_string())];
+    Report {
+        registry: target.name.clone(),
+        url: target.url_text(),
+        started_at,
+        duration_seconds: started_at.elapsed().unwrap_or_default().as_secs_f64(),
+        outcome: Outcome::Failed,
+        catalog_accessible: false,
+        catalog_reached: false,
+        catalog: catalog.clone(),
+        empty: false,
+        repositories: 0,
+        images: count_images(0, |_| false, &known, &unverified),
+        objects: ObjectCounts::default(),
+        requests: 0,
+        received_bytes: 0,
+        failures: known,
+        unverified,
+    }
+}
+
+/// What is known to be bad in repositories of another shard is for that one to tell.
+fn of_its_shard(target: &Target, known: &[Failure]) -> Vec<Failure> {
+    known.iter().filter(|failure| target.is_of_its_shard(&failure.repository)).cloned().collect()
+}
+
+/// Walks the repositories, a few at a time. A walk that panics ends as an unverified, not as a repository without findings.
+async fn walk_all<R: Registry + 'static>(
+    registry: &Arc<R>,
+    selection: &Selection,
+    known: &[Failure],
+    scope: &Arc<Scope>,
+    progress: &Arc<Progress>,
+    found: &mut Found,
+) {
+    let mut known_in: HashMap<&Repository, Vec<Failure>> = HashMap::new();
+    for failure in known {
+        known_in.entry(&failure.repository).or_default().push(failure.clone());
+    }
+    let mut waiting = selection.repositories.iter();
+    let mut walks = JoinSet::new();
+    let mut names = HashMap::new();
+    loop {
+        while walks.len() < WALKED_AT_ONCE
+            && let Some((repository, roots)) = waiting.next()
+        {
+            let assignment = Assignment {
+                repository: repository.clone(),
+                roots: roots.clone(),
+                known: known_in.remove(repository).unwrap_or_default(),
+            };
+            let counted = Arc::clone(progress);
+            let on_judged = move || counted.object();
+            let task = walks.spawn(walk(Arc::clone(registry), assignment, Arc::clone(scope), on_judged));
+            names.insert(task.id(), repository);
+        }
+        match walks.join_next_with_id().await {
+            None => return,
+            Some(Ok((id, walked))) => {
+                names.remove(&id);
+                found.add(walked);
+            }
+            Some(Err(error)) => {
+                let repository = names.remove(&error.id()).map(ToString::to_string);
+                tracing::error!(repository, %error, "the walk of a repository failed; this is a defect of the probe");
+                found.are_tags_unread = true;
+                found.unverified.push(Unverified {
+                    reference: repository.clone().unwrap_or_default(),
+                    repository,
+                    kind: None,
+                    cause: Cause::Protocol,
+                    images: Vec::new(),
+                    detail: "the probe itself failed on this repository; its log says where".to_string(),
+                });
+            }
+        }
+        progress.repository();
+    }
+}
+
+/// What a cache may be asked: the tags that the configuration names, by HEAD alone. One of a repository that it holds
+/// nothing of would be downloaded, and so would a digest that it does not hold.
+async fn ask_named<R: Registry>(registry: &R, target: &Target, selection: &Selection, found: &mut Found) {
+    for selector in &target.images {
+        let ImageSelector::Image(image) = selector else { continue };
+        let is_held = selection.repositories.contains_key(&image.repository);
+        if !is_held || matches!(image.reference, Reference::Digest(_)) {
+            continue;
+        }
+        let judged = Inquiry::Resolution(image.reference.clone()).head(registry, &image.repository).await;
+        match judged {
+            Verdict::Sound(_) => found.objects.manifest += 1,
+            // It does not hold the image, which is nothing unusual.
+            Verdict::Suspect { suspicion, .. } if suspicion.reason() == Reason::Missing => continue,
+            Verdict::Suspect { suspicion, detail } => found.unverified.push(unasked(image, suspicion.cause(), detail)),
+            Verdict::Unjudged { cause, detail } => found.unverified.push(unasked(image, cause, detail)),
+        }
+        found.walked.insert(image.repository.clone());
+        found.images += 1;
+    }
+}
+
+fn unasked(image: &Image, cause: Cause, detail: String) -> Unverified {
+    Unverified {
+        repository: Some(image.repository.to_string()),
+        reference: image.reference.to_string(),
+        kind: Some(Kind::Manifest),
+        cause,
+        images: vec![image.clone()],
+        detail,
+    }
+}

@@ -1,0 +1,94 @@
+//! What a walk told while it went on: enough to draw the tree that it walked.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::check::evidence::Evidence;
+use crate::check::judge::{Sound, Verdict};
+use crate::check::walk::{Observation, Observer};
+use crate::oci::{Digest, Manifest, Platform, Reference, Repository};
+use crate::registry::Object;
+
+/// Remembers what each question brought.
+#[derive(Debug, Default)]
+pub struct Trace {
+    seen: Mutex<HashMap<(Repository, Place), Seen>>,
+}
+
+/// An object by its endpoint, within a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// At the manifests' endpoint.
+    Manifest(Reference),
+    /// At the blobs' endpoint.
+    Blob(Digest),
+}
+
+/// What is known of one object so far.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// How long the question for it took.
+    pub took: Duration,
+    /// What was found.
+    pub state: SeenState,
+    /// Its length in bytes, where the answer told it.
+    pub length: Option<u64>,
+    /// The digest that a tag resolves to.
+    pub resolved: Option<Digest>,
+    /// What it points to, if it is a manifest.
+    pub manifest: Option<Box<Manifest>>,
+    /// The platform that it names, if it is an image's config.
+    pub platform: Option<Box<Platform>>,
+    /// How it is proved, if it is a blob and sound.
+    pub evidence: Option<Evidence>,
+}
+
+/// What the answers for an object say so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenState {
+    /// It is as it should be.
+    Sound,
+    /// Something speaks against it.
+    Suspect,
+    /// They say nothing of it.
+    Unjudged,
+}
+
+impl Trace {
+    /// What is known of an object.
+    pub fn of(&self, repository: &Repository, place: &Place) -> Option<Seen> {
+        self.seen().get(&(repository.clone(), place.clone())).cloned()
+    }
+
+    /// The digest of the manifest that a reference names, as far as it is known.
+    pub fn resolve(&self, repository: &Repository, reference: &Reference) -> Option<Digest> {
+        match reference {
+            Reference::Digest(digest) => Some(digest.clone()),
+            Reference::Tag(_) => self.of(repository, &Place::Manifest(reference.clone()))?.resolved,
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<(Repository, Place), Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Trace {
+    fn observe(&self, observation: &Observation<'_>) {
+        let Observation { repository, object, verdict, evidence, took } = *observation;
+        let place = match object {
+            Object::Manifest(reference) => Place::Manifest(reference.clone()),
+            Object::Blob(digest) => Place::Blob(digest.clone()),
+        };
+        let evidence = Some(evidence).filter(|_| matches!((object, verdict), (Object::Blob(_), Verdict::Sound(_))));
+        let (state, sound) = match verdict {
+            Verdict::Sound(sound) => (SeenState::Sound, sound.clone()),
+            Verdict::Suspect { .. } => (SeenState::Suspect, Sound::default()),
+            Verdict::Unjudged { .. } => (SeenState::Unjudged, Sound::default()),
+        };
+        let Sound { length, digest: resolved, manifest, platform, is_remembered: _ } = sound;
+        let seen = Seen { took, state, length, resolved, manifest, platform, evidence };
+        self.seen().insert((repository.clone(), place), seen);
+    }
+}

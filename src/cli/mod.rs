@@ -1,0 +1,79 @@
+//! One small file a command; each wires the parts and decides nothing else.
+
+pub mod arguments;
+mod check_config;
+mod completions;
+mod deliver;
+mod demo;
+mod exit;
+pub mod logging;
+mod man;
+pub mod scan;
+mod serve;
+mod sharding;
+mod signals;
+mod storage;
+mod sweep;
+mod verify;
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::cli::arguments::{Cli, Command, RegistriesArgs};
+use crate::config::{Config, ConfigError};
+use logging::LogLevel;
+
+pub use exit::{CommandError, Exit};
+
+/// Runs a command, and tells on stderr why it could not.
+pub fn run(cli: Cli) -> ExitCode {
+    let level = cli.log_level.unwrap_or(match cli.command {
+        Command::Serve(_) => LogLevel::Info,
+        Command::Sweep(_)
+        | Command::Verify(_)
+        | Command::Demo(_)
+        | Command::CheckConfig(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Scan(_) => LogLevel::Warn,
+    });
+    logging::init(level, cli.log_format);
+    match dispatch(cli.command) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            exit::tell(&error);
+            error.exit().into()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<Exit, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
+    let result = runtime.block_on(async {
+        if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
+            signals::end_the_process_by_signals().map_err(CommandError::Runtime)?;
+        }
+        match command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Sweep(args) => sweep::run(args).await,
+            Command::Verify(args) => verify::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::CheckConfig(args) => check_config::run(&args),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
+            Command::Scan(args) => {
+                Ok(tokio::task::block_in_place(|| scan::run(&args, &mut io::stdout(), &mut io::stderr())))
+            }
+        }
+    });
+    // A lookup or a file that hangs in a blocking thread must not hold the exit up.
+    runtime.shutdown_background();
+    result
+}
+
+fn configuration(args: &RegistriesArgs) -> Result<Config, ConfigError> {
+    match &args.config_file {
+        Some(file) => Config::load(file),
+        None => Config::from_urls(&args.registries),
+    }
+}

@@ -1,0 +1,207 @@
+//! `scan`: reads registries' storage trees without the registries.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Exit;
+use crate::render::Terminal;
+use crate::render::{self, textfile};
+use crate::storage::collector::{Collector, Engine};
+use crate::storage::{
+    LocateError, Location, Progress, RemovalOutcome, RootReport, ScanOptions, ScanReport, locate, metrics, scan,
+};
+
+/// Read a registry's storage tree offline: what is broken, and what the next garbage collection would break.
+///
+/// Nothing is changed, unless --remove-orphan-layer-links is given. Exit status: 0 everything is intact, 1 something is
+/// broken (or, with --engine, the collection would break something or fail), 2 wrong usage, or a ROOT in another format
+/// than distribution's, 3 something could not be judged or delivered.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ScanArgs {
+    /// The folder that holds docker/registry/v2, that folder itself, or a parent of several such.
+    #[arg(required = true, value_name = "ROOT")]
+    pub roots: Vec<PathBuf>,
+
+    /// The registry whose garbage collection is about to run: damage that it would do then counts for the exit status.
+    /// Without it, all four collections are predicted, and none counts.
+    #[arg(long, value_enum)]
+    pub engine: Option<Engine>,
+
+    /// That collection runs with --delete-untagged (-m).
+    #[arg(long, requires = "engine")]
+    pub delete_untagged: bool,
+
+    /// Hash every blob.
+    #[arg(long)]
+    pub content: bool,
+
+    /// A registry that caches another one, by its folder's name: absence is normal there.
+    #[arg(long, value_name = "NAME")]
+    pub pull_through: Vec<String>,
+
+    /// How to write the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+
+    /// Write metrics here, for node_exporter's textfile collector.
+    #[arg(long, value_name = "PATH")]
+    pub textfile: Option<PathBuf>,
+
+    /// Remove layer links whose bytes are gone, so that the next push uploads the layers again.
+    #[arg(long)]
+    pub remove_orphan_layer_links: bool,
+
+    /// Only say what --remove-orphan-layer-links would remove.
+    #[arg(long, requires = "remove_orphan_layer_links")]
+    pub dry_run: bool,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Why there is no scan at all, or no result of it.
+#[derive(Debug, thiserror::Error)]
+enum ScanError {
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    #[error("--pull-through {name}: no registry of that name; there are {}", .known.join(", "))]
+    UnknownRegistry { name: String, known: Vec<String> },
+    #[error("cannot start threads to read with: {0}; lift the limit of processes")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    #[error("cannot write the report: {0}")]
+    Report(#[from] io::Error),
+    #[error("cannot write the metrics to {}: {source}; name a file in a folder that this user may write to", .path.display())]
+    Textfile { path: PathBuf, source: io::Error },
+    #[error("cannot make the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl ScanError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Locate(_) | Self::UnknownRegistry { .. } => Exit::Usage,
+            Self::Threads(_) | Self::Report(_) | Self::Textfile { .. } | Self::Metrics(_) => Exit::Unverified,
+        }
+    }
+}
+
+/// Scans, writes the report to `out` and what went wrong to `err`, and returns the exit status.
+pub fn run(args: &ScanArgs, out: &mut impl Write, err: &mut impl Write) -> Exit {
+    let report = match scan_all(args) {
+        Ok(report) => report,
+        Err(error) => {
+            // Nobody is left to tell if this fails.
+            let _ = writeln!(err, "{error}");
+            return error.exit();
+        }
+    };
+    let mut delivered = true;
+    let deliveries = [write_report(&report, args.output, out), write_textfile(&report, args.textfile.as_deref())];
+    for error in deliveries.into_iter().filter_map(Result::err) {
+        delivered = false;
+        let _ = writeln!(err, "{error}");
+    }
+    exit_code(&report, args.engine.is_some(), delivered)
+}
+
+fn scan_all(args: &ScanArgs) -> Result<ScanReport, ScanError> {
+    let mut locations = BTreeSet::new();
+    for root in &args.roots {
+        locations.extend(locate(root)?);
+    }
+    for name in &args.pull_through {
+        if !locations.iter().any(|location| location.is_called(name)) {
+            let known = locations.iter().map(|location| location.root.display().to_string()).collect();
+            return Err(ScanError::UnknownRegistry { name: name.clone(), known });
+        }
+    }
+    let options = ScanOptions {
+        collectors: match args.engine {
+            Some(engine) => vec![Collector { engine, delete_untagged: args.delete_untagged }],
+            None => Collector::ALL.to_vec(),
+        },
+        content: args.content,
+        remove_orphan_layer_links: args.remove_orphan_layer_links.then_some(args.dry_run),
+    };
+    // More than there are processors, since disks answer many at once. Folders may be nested 2,000 deep.
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2 * processors).stack_size(16 << 20).build()?;
+    let roots = locations.iter().map(|location| {
+        let pull_through = args.pull_through.iter().any(|name| location.is_called(name));
+        pool.install(|| scan(location, pull_through, &options, &HashingBar::of(location)))
+    });
+    Ok(ScanReport { roots: roots.collect() })
+}
+
+fn write_report(report: &ScanReport, output: Output, out: &mut impl Write) -> Result<(), ScanError> {
+    match output {
+        Output::Text => render::scan(report, Terminal::of_stdout(), out)?,
+        Output::Json => {
+            serde_json::to_writer_pretty(&mut *out, report).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn write_textfile(report: &ScanReport, path: Option<&Path>) -> Result<(), ScanError> {
+    let Some(path) = path else { return Ok(()) };
+    let text = metrics(report, SystemTime::now())?;
+    textfile::write(path, &text).map_err(|source| ScanError::Textfile { path: path.to_owned(), source })
+}
+
+fn exit_code(report: &ScanReport, collection_counts: bool, delivered: bool) -> Exit {
+    let roots = &report.roots;
+    let is_broken = roots.iter().flat_map(|root| &root.findings).any(|finding| finding.class.is_failure());
+    let does_harm = |root: &RootReport| root.garbage_collection.iter().any(|prediction| root.would_do_harm(prediction));
+    let will_break = collection_counts && roots.iter().any(does_harm);
+    let mut removals = roots.iter().flat_map(|root| &root.removals).flatten();
+    let is_undone = removals.any(|removal| removal.outcome == RemovalOutcome::Kept);
+    let is_unjudged = roots.iter().any(|root| !root.unverified.is_empty());
+    match (is_broken || will_break, is_unjudged || is_undone || !delivered) {
+        (true, _) => Exit::Failure,
+        (false, true) => Exit::Unverified,
+        (false, false) => Exit::Success,
+    }
+}
+
+/// Bytes hashed, rate and time left, on standard error if that is a terminal.
+struct HashingBar(ProgressBar);
+
+impl HashingBar {
+    fn of(location: &Location) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+        let template = "{prefix} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(location.root.display().to_string());
+        Self(bar)
+    }
+}
+
+impl Progress for HashingBar {
+    fn begin(&self, bytes: u64) {
+        self.0.set_length(bytes);
+        self.0.set_draw_target(ProgressDrawTarget::stderr());
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+
+    fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,130 @@
+//! When to stop asking a registry for one kind of thing, since it answers nothing to it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::registry::Trouble;
+use crate::report::Cause;
+
+/// So many questions in a row without one answer, and no more are asked.
+const GIVEN_UP_AFTER: u32 = 20;
+/// So many, if they are refused by a registry that answers others: what some repositories hold may not be ours to read.
+const REFUSED_AFTER: u32 = 200;
+/// After that, one is asked again this often.
+const TRIED_AGAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// How a registry stands to one kind of question.
+#[derive(Debug, Default)]
+pub struct Standing(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    unanswered: u32,
+    last_trouble: Option<Trouble>,
+    given_up: Option<GivenUp>,
+}
+
+#[derive(Debug)]
+struct GivenUp {
+    try_again_at: Instant,
+}
+
+impl Standing {
+    /// Notes that a question was answered, or what came instead after all retries.
+    pub fn note(&self, trouble: Option<&Trouble>) {
+        let mut state = self.lock();
+        match trouble {
+            None => *state = State::default(),
+            Some(trouble) => {
+                state.unanswered = state.unanswered.saturating_add(1);
+                state.last_trouble = Some(trouble.clone());
+            }
+        }
+    }
+
+    /// True if so many questions had no answer that it is to be decided whether to go on; `answers_others` tells that the
+    /// registry has answered something, of whatever kind.
+    pub fn is_in_doubt(&self, answers_others: bool) -> bool {
+        let state = self.lock();
+        let is_refused = state.last_trouble.as_ref().is_some_and(|trouble| trouble.cause == Cause::Unauthorized);
+        let after = if is_refused && answers_others { REFUSED_AFTER } else { GIVEN_UP_AFTER };
+        state.given_up.is_none() && state.unanswered >= after
+    }
+
+    /// Decides: questions of this kind are given up, unless one is known to be answered.
+    pub fn decide(&self, is_answered: bool) {
+        let mut state = self.lock();
+        if is_answered {
+            *state = State::default();
+        } else {
+            state.given_up = Some(GivenUp { try_again_at: Instant::now() + TRIED_AGAIN_EVERY });
+        }
+    }
+
+    /// The trouble to answer with instead of asking, if these questions have been given up. One in a while is let through,
+    /// so that a registry which recovers is noticed.
+    pub fn given_up(&self) -> Option<Trouble> {
+        let mut state = self.lock();
+        let unanswered = state.unanswered;
+        let given_up = state.given_up.as_mut()?;
+        let now = Instant::now();
+        if now >= given_up.try_again_at {
+            given_up.try_again_at = now + TRIED_AGAIN_EVERY;
+            return None;
+        }
+        state.last_trouble.clone().map(|trouble| Trouble {
+            detail: format!(
+                "not asked, since {unanswered} such questions in a row had no answer; the last: {}",
+                trouble.detail
+            ),
+            is_refusal: false,
+            ..trouble
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_never_answered_is_given_up_and_tried_again() {
+        let standing = Standing::default();
+        let trouble = Trouble::new(Cause::Unreachable, "connection refused");
+        for _ in 0..GIVEN_UP_AFTER {
+            assert!(!standing.is_in_doubt(true));
+            standing.note(Some(&trouble));
+        }
+        assert!(standing.is_in_doubt(true));
+        assert_eq!(standing.given_up(), None);
+        standing.decide(false);
+        assert!(!standing.is_in_doubt(true));
+        let told = standing.given_up().unwrap();
+        assert_eq!(told.cause, Cause::Unreachable);
+        assert!(told.detail.contains("connection refused"));
+        tokio::time::advance(TRIED_AGAIN_EVERY).await;
+        assert_eq!(standing.given_up(), None, "one is let through");
+        assert!(standing.given_up().is_some(), "and no more");
+        standing.note(None);
+        assert_eq!(standing.given_up(), None);
+    }
+
+    #[test]
+    fn refusals_count_less_where_others_are_answered() {
+        let refused = Trouble::new(Cause::Unauthorized, "GET 403");
+        let standing = Standing::default();
+        (0..GIVEN_UP_AFTER).for_each(|_| standing.note(Some(&refused)));
+        assert!(standing.is_in_doubt(false) && !standing.is_in_doubt(true));
+        (GIVEN_UP_AFTER..REFUSED_AFTER).for_each(|_| standing.note(Some(&refused)));
+        assert!(standing.is_in_doubt(true));
+        standing.decide(true);
+        assert!(!standing.is_in_doubt(true));
+        assert_eq!(standing.given_up(), None);
+    }
+}
