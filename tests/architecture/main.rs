@@ -1,5 +1,7 @@
 //! The directions in which the parts may know each other, read from the source.
 
+mod imports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -112,4 +114,14 @@ fn json_of_registries_is_read_as_objects_and_never_by_position() {
     assert!(found.len() >= 4, "{found:#?}");
     let odd: Vec<_> = found.iter().filter(|it| !it.contains("Object(") && !it.contains("::<Value>")).collect();
     assert!(odd.is_empty(), "serde reads a list by position unless it is wrapped in oci::Object: {odd:#?}");
+}
+
+#[test]
+fn files_import_each_other_without_cycles() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let imports = imports::Imports::read(&src);
+    let edges = imports.edges();
+    assert!(edges.values().map(BTreeSet::len).sum::<usize>() > 300, "too few imports were read");
+    let cycles = imports::cycles(&edges);
+    assert!(cycles.is_empty(), "{cycles:#?}");
 }
