@@ -7,7 +7,7 @@ use registry_integrity_probe::cli;
 use registry_integrity_probe::cli::arguments::Cli;
 
 fn main() -> ExitCode {
-    commands::run(Cli::parse())
+    cli::run(Cli::parse())
 }
 
 /// A sweep takes up to a tenth less processor time with it than with libc's (benches/README.md).

@@ -296,7 +296,7 @@ fn every_documented_family_is_collected() {
 fn the_reference_says_what_the_code_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
     let page = std::fs::read_to_string(path).unwrap();
-    let (before, after) = ("<!-- generated from src/metrics/families.rs -->\n", "<!-- end -->\n");
+    let (before, after) = ("<!-- generated from src/render/metrics/families.rs -->\n", "<!-- end -->\n");
     let (head, rest) = page.split_once(before).unwrap();
     let (_, tail) = rest.split_once(after).unwrap();
     let table: String = FAMILIES

@@ -42,7 +42,9 @@ impl Imports {
     pub fn edges(&self) -> BTreeMap<&Path, BTreeSet<&Path>> {
         let edges = self.0.values().map(|file| {
             let used = file.paths.iter().filter_map(|path| self.resolve(&file.module, path, 0));
-            let used = used.filter(|used| *used != file.module).map(|used| self.0[&used].path.as_path());
+            // A path that only begins at the crate names no file.
+            let used = used.filter(|used| *used != file.module && !used.is_empty());
+            let used = used.map(|used| self.0[&used].path.as_path());
             (file.path.as_path(), used.collect())
         });
         edges.collect()
