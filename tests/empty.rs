@@ -319,6 +319,9 @@ async fn an_empty_registry_is_reported_as_empty_everywhere_and_is_no_success() {
         let known: Value = serde_json::from_str(&service.get("/api/v1/registries").await).unwrap();
         let known = &known["registries"][0];
         assert_eq!((&known["empty"], &known["last_success"]), (&true.into(), &Value::Null));
+        let swept = r#"registry_integrity_sweeps_total{registry="r",outcome="complete"}"#;
+        poll_until(BOUND, async || (sample(&service, swept).await >= Some(2.0)).then_some(())).await;
+        assert_eq!(service.stderr().matches("no image was checked").count(), 1, "once, not in every sweep");
     }
     registry.push("app:1", &app());
     let config = config(folder.path(), &registry.url(), "");

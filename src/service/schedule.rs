@@ -202,6 +202,12 @@ async fn sweep_forever(registry: Arc<RegistryState>, hashing: Arc<Hashing>, mut 
         let began = Instant::now();
         let report = sweep_once(&registry, &hashing, &current, &mut pace, is_asked_for).await;
         log_outcome(&report, outcome.replace(report.outcome));
+        if report.empty && registry.known().empty != Some(true) {
+            tracing::warn!(
+                registry = report.registry,
+                "no image was checked: the registry is empty or nothing matches"
+            );
+        }
         registry.ended_and_kept(report, SystemTime::now()).await;
 
         let jitter = 1.0 - JITTER + 2.0 * JITTER * fastrand::f64();
