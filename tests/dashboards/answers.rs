@@ -100,7 +100,7 @@ async fn every_query_returns_something_when_it_should() {
     ask_all(&prometheus, "whole", &silent).await;
 
     registry.fault(on(&broken.child("linux/amd64").unwrap().digest), answers(404));
-    registry.fault(on(&whole.layers().next().unwrap().digest), answers(403));
+    registry.fault(on(&whole.layers().next().unwrap().digest), answers(429));
     for finding in ["registry_integrity_image_broken", "registry_integrity_image_unverified"] {
         returns_something(&prometheus, "broken", finding).await;
     }

@@ -49,7 +49,14 @@ pub fn overview() -> Value {
                         .query(format!("min by (registry) (registry_integrity_catalog_accessible{{{c}}})"), "{{registry}}")
                         .worded(&[("0", "cannot be read", RED), ("1", "readable", GREEN)])
                         .coloured(RED, &[(1.0, GREEN)])
+                        .sized(3, 6)
                         .linked("Runbook", "${runbooks}/RegistryCatalogInaccessible.md"),
+                    Panel::stat("Contents", "Whether the last sweep that reached the registry checked any image; with shards, any of them.", "short")
+                        .query(format!("min by (registry) (registry_integrity_empty{{{c}}})"), "{{registry}}")
+                        .worded(&[("0", "has images", GREEN), ("1", "EMPTY", RED)])
+                        .coloured(GREEN, &[(1.0, RED)])
+                        .sized(3, 6)
+                        .linked("Runbook", "${runbooks}/RegistryEmpty.md"),
                     Panel::stat("Age of results", "Time since the last sweep that reached the catalog, in intervals; with shards, the oldest. RegistryIntegrityProbeStale fires from 3 intervals.", "short")
                         .query(
                             format!(
@@ -58,12 +65,14 @@ pub fn overview() -> Value {
                             "{{registry}}",
                         )
                         .coloured(GREEN, &[(2.0, YELLOW), (3.0, RED)])
+                        .sized(3, 6)
                         .linked("Runbook", "${runbooks}/RegistryIntegrityProbeStale.md"),
                     Panel::stat("Last success", "When a sweep last found everything intact; with shards, the oldest.", "dateTimeFromNow")
                         .query(
                             format!("1000 * min by (registry) (registry_integrity_last_success_timestamp_seconds{{{c}}})"),
                             "{{registry}}",
-                        ),
+                        )
+                        .sized(3, 6),
                 ],
             ),
             (
