@@ -155,7 +155,7 @@ mod tests {
         let program = folder.path().join("helper");
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mut helper = Command::new("sh");
+        let mut helper = Command::new("/bin/sh");
         helper.arg(&program).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         answer_of(&mut helper.spawn().unwrap(), limit)
     }
