@@ -1,7 +1,7 @@
 //! The verdicts, answer by answer: what a registry may say of an object, and what that proves.
 
 use bytes::Bytes;
-use registry_integrity_probe::check::judge::{self, Sound, Surroundings, Suspicion, Verdict, believe};
+use registry_integrity_probe::check::judge::{self, Baseline, IntactObject, Suspicion, Verdict, accept};
 use registry_integrity_probe::oci::{Algorithm, Digest};
 use registry_integrity_probe::registry::{Answer, Body, ContentRange, Method, Trouble};
 use registry_integrity_probe::report::Cause;
@@ -41,9 +41,9 @@ fn whole(bytes: &'static [u8]) -> Answer {
 /// A verdict in one word: `sound`, a suspicion or a cause.
 fn word(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Sound(_) => "sound".to_string(),
+        Verdict::Intact(_) => "intact".to_string(),
         Verdict::Suspect { suspicion, .. } => format!("{suspicion:?}"),
-        Verdict::Unjudged { cause, .. } => cause.to_string(),
+        Verdict::Unverified { cause, .. } => cause.to_string(),
     }
 }
 
@@ -60,19 +60,19 @@ fn a_blob_of_ten_bytes() {
         ..answer(Method::Get, 416)
     };
     let cases: Vec<(&str, Answer, &str)> = vec![
-        ("HEAD of the right length", head(10), "sound"),
+        ("HEAD of the right length", head(10), "intact"),
         ("HEAD of another length", signed(head(9)), "Size"),
         ("HEAD of another length, from somebody", head(9), "SizeUnsigned"),
         ("HEAD without a length", answer(Method::Head, 200), "protocol"),
-        ("the last byte", range(9, 9, Some(10), byte()), "sound"),
-        ("the last byte, of an object whose length is not told", range(9, 9, None, byte()), "sound"),
+        ("the last byte", range(9, 9, Some(10), byte()), "intact"),
+        ("the last byte, of an object whose length is not told", range(9, 9, None, byte()), "intact"),
         ("another total", signed(range(9, 9, Some(11), byte())), "Size"),
-        ("another range, which tells the right length", range(0, 0, Some(10), byte()), "sound"),
+        ("another range, which tells the right length", range(0, 0, Some(10), byte()), "intact"),
         ("another range", range(0, 0, None, byte()), "protocol"),
         (
             "more than was asked for, the last byte included",
             range(0, 9, Some(10), Body::Whole(Bytes::from_static(b"0123456789"))),
-            "sound",
+            "intact",
         ),
         ("a promised byte that does not come", range(9, 9, Some(10), Body::Cut { received: 0 }), "Cut"),
         ("an empty body for a promised byte", range(9, 9, Some(10), Body::Whole(Bytes::new())), "Cut"),
@@ -80,7 +80,7 @@ fn a_blob_of_ten_bytes() {
         ("416 that tells a shorter object", signed(unsatisfiable(9)), "Size"),
         ("416 that tells the right length", unsatisfiable(10), "protocol"),
         ("416 that tells nothing", answer(Method::Get, 416), "protocol"),
-        ("the whole, unasked", whole(b"0123456789"), "sound"),
+        ("the whole, unasked", whole(b"0123456789"), "intact"),
         ("too little of it", signed(whole(b"012345678")), "Size"),
         (
             "nothing of it",
@@ -90,12 +90,12 @@ fn a_blob_of_ten_bytes() {
         (
             "too much to read, of the right length",
             Answer { content_length: Some(10), body: Body::TooLong { limit: 5 }, ..answer(Method::Get, 200) },
-            "sound",
+            "intact",
         ),
         (
             "too much to read, of no told length: it is left to HEAD",
             Answer { body: Body::TooLong { limit: 5 }, ..answer(Method::Get, 200) },
-            "sound",
+            "intact",
         ),
         (
             "more than there should be, of no told length",
@@ -134,7 +134,7 @@ fn a_blob_of_ten_bytes() {
         (
             "a digest of another algorithm",
             Answer { content_digest: Some(Digest::of(Algorithm::Sha512, b"").to_string()), ..head(10) },
-            "sound",
+            "intact",
         ),
         (
             "404 from the registry",
@@ -176,7 +176,7 @@ fn a_blob_of_ten_bytes() {
 fn an_empty_blob_needs_no_byte() {
     let digest = Digest::sha256(b"");
     for answer in [head(0), whole(b"")] {
-        assert_eq!(word(&judge::blob(&digest, Some(0), &Ok(answer))), "sound");
+        assert_eq!(word(&judge::blob(&digest, Some(0), &Ok(answer))), "intact");
     }
 }
 
@@ -185,8 +185,8 @@ fn a_manifest() {
     let bytes: &[u8] = br#"{"layers":[]}"#;
     let digest = Digest::sha256(bytes);
     let of = |size, answer| word(&judge::manifest(&digest, size, &Ok(answer)));
-    assert_eq!(of(Some(13), whole(br#"{"layers":[]}"#)), "sound");
-    assert_eq!(of(None, whole(br#"{"layers":[]}"#)), "sound");
+    assert_eq!(of(Some(13), whole(br#"{"layers":[]}"#)), "intact");
+    assert_eq!(of(None, whole(br#"{"layers":[]}"#)), "intact");
     let signed = |answer| Answer { content_digest: Some(digest.to_string()), ..answer };
     assert_eq!(of(Some(12), signed(whole(br#"{"layers":[]}"#))), "Size");
     assert_eq!(of(Some(12), whole(br#"{"layers":[]}"#)), "SizeUnsigned", "somebody may have put a page in its place");
@@ -216,7 +216,7 @@ fn a_tag() {
     let digest = Digest::sha256(b"x");
     let named = Answer { content_digest: Some(digest.to_string()), ..head(1) };
     let resolves_to = |answer| match judge::resolution(None, &Ok(answer)) {
-        Verdict::Sound(Sound { digest, .. }) => digest,
+        Verdict::Intact(IntactObject { digest, .. }) => digest,
         other => panic!("{other:?}"),
     };
     assert_eq!(resolves_to(named), Some(digest.clone()));
@@ -235,9 +235,8 @@ fn a_tag() {
 #[test]
 fn a_single_server_error_is_the_object_s_and_many_are_the_registry_s() {
     let among = |served, suspected| {
-        let surroundings =
-            Surroundings { served, neighbours: 1_000, beside: 1, suspected, answers: 10_000, contradicted: 0 };
-        believe(Suspicion::ServerError, 4, &surroundings).is_ok()
+        let baseline = Baseline { served, neighbours: 1_000, beside: 1, suspected, answers: 10_000, contradicted: 0 };
+        accept(Suspicion::ServerError, 4, &baseline).is_ok()
     };
     assert!(among(1, 1), "one alone");
     assert!(!among(0, 1), "but beside something that is served");
@@ -249,17 +248,16 @@ fn a_single_server_error_is_the_object_s_and_many_are_the_registry_s() {
 #[test]
 fn a_blob_that_is_refused_counts_among_all_blobs() {
     let among = |served, neighbours, suspected| {
-        let surroundings = Surroundings { served, neighbours, beside: 1, suspected, answers: 10_000, contradicted: 0 };
-        believe(Suspicion::Refused(Cause::Protocol), 4, &surroundings).is_ok()
+        let baseline = Baseline { served, neighbours, beside: 1, suspected, answers: 10_000, contradicted: 0 };
+        accept(Suspicion::Refused(Cause::Protocol), 4, &baseline).is_ok()
     };
     assert!(among(1, 2, 1), "one alone");
     assert!(!among(0, 2, 1), "but beside something of its kind that is served");
     assert!(among(1, 18, 2), "one in ten");
     assert!(!among(1, 17, 2));
     let denied = |beside| {
-        let surroundings =
-            Surroundings { served: 90, neighbours: 90, beside, suspected: 1, answers: 10_000, contradicted: 0 };
-        believe(Suspicion::Refused(Cause::Unauthorized), 4, &surroundings).is_ok()
+        let baseline = Baseline { served: 90, neighbours: 90, beside, suspected: 1, answers: 10_000, contradicted: 0 };
+        accept(Suspicion::Refused(Cause::Unauthorized), 4, &baseline).is_ok()
     };
     assert!(denied(1));
     assert!(!denied(0), "a client that may not read a repository is refused all of it");
@@ -268,8 +266,8 @@ fn a_blob_that_is_refused_counts_among_all_blobs() {
 #[test]
 fn bodies_that_are_all_cut_are_the_registry_s_and_one_alone_is_the_object_s() {
     let among = |served, neighbours, suspected| {
-        let surroundings = Surroundings { served, neighbours, beside: 1, suspected, answers: 10_000, contradicted: 0 };
-        believe(Suspicion::Cut, 4, &surroundings).is_ok()
+        let baseline = Baseline { served, neighbours, beside: 1, suspected, answers: 10_000, contradicted: 0 };
+        accept(Suspicion::Cut, 4, &baseline).is_ok()
     };
     assert!(!among(0, 0, 1), "nothing is served");
     assert!(!among(0, 9, 9), "all layers, while configs are served");
@@ -280,9 +278,9 @@ fn bodies_that_are_all_cut_are_the_registry_s_and_one_alone_is_the_object_s() {
 #[test]
 fn what_comes_at_random_is_not_believed() {
     let with = |contradicted, answers| {
-        let surroundings =
-            Surroundings { served: 2_000, neighbours: 2_000, beside: 1, suspected: 1, answers: 10_000, contradicted };
-        believe(Suspicion::Absent, answers, &surroundings).is_ok()
+        let baseline =
+            Baseline { served: 2_000, neighbours: 2_000, beside: 1, suspected: 1, answers: 10_000, contradicted };
+        accept(Suspicion::Absent, answers, &baseline).is_ok()
     };
     assert!(with(0, 4));
     assert!(with(5, 4), "a passing 404 or two say nothing against one that stays");
@@ -296,10 +294,10 @@ fn bytes_in_an_encoding_that_is_not_undone_contradict_nothing() {
     let encoded = Answer { is_encoded: true, body: Body::Whole(bytes), ..answer(Method::Get, 200) };
     // Their digest would be one that nobody ever pushed.
     let verdict = judge::resolution(None, &Ok(encoded.clone()));
-    assert!(matches!(verdict, Verdict::Sound(Sound { digest: None, .. })), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::Intact(IntactObject { digest: None, .. })), "{verdict:?}");
     let result = Ok(encoded);
     let verdict = judge::manifest(&Digest::sha256(b"{}"), None, &result);
     assert!(matches!(verdict, Verdict::Suspect { suspicion: Suspicion::DigestUnsigned, .. }), "{verdict:?}");
     let verdict = judge::as_far_as_decoded(verdict, &result);
-    assert!(matches!(verdict, Verdict::Unjudged { cause: Cause::Protocol, .. }), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::Unverified { cause: Cause::Protocol, .. }), "{verdict:?}");
 }

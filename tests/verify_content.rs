@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use registry_integrity_probe::check::evidence::Proofs;
-use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::evidence::EvidenceSchedule;
+use registry_integrity_probe::check::manifest_cache::ManifestCache;
 use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::{Confirm, Target};
 use registry_integrity_probe::demo::fault::{cuts_body_after, endless_body, on, slow_body, stalls_body_after};
@@ -30,14 +30,14 @@ async fn hash_all(registry: &Registry, patience: Duration) -> Report {
     target.evidence.content = Some(Duration::ZERO);
     let traffic = Arc::new(Traffic::default());
     let client = Arc::new(HttpRegistry::new(&target, Arc::clone(&traffic)).unwrap());
-    let proofs = Arc::new(Proofs::one_shot(&target.evidence));
+    let proofs = Arc::new(EvidenceSchedule::one_shot(&target.evidence));
     sweep(
         client,
         Job {
             target: &target,
-            proofs,
-            manifests: Arc::new(Manifests::none()),
-            hashing: None,
+            evidence_schedule: proofs,
+            manifests: Arc::new(ManifestCache::none()),
+            blob_hasher: None,
             traffic,
             known: &[],
             catalog: &Default::default(),

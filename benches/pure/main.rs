@@ -9,9 +9,9 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use registry_integrity_probe::check::evidence::Proofs;
+use registry_integrity_probe::check::evidence::EvidenceSchedule;
 use registry_integrity_probe::check::judge;
-use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::manifest_cache::ManifestCache;
 use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::{ByteEvidence, Target};
 use registry_integrity_probe::oci::{Digest, Reference, Repository, parse_manifest};
@@ -116,7 +116,7 @@ fn judging(c: &mut Criterion) {
     let head = Ok(answer(Method::Head, digest, *size, Body::Unread));
     group.throughput(Throughput::Elements(1));
     group.bench_function("a blob's HEAD", |b| b.iter(|| judge::blob(black_box(digest), Some(*size), black_box(&head))));
-    let proofs = Proofs::one_shot(&Target::with_defaults("http://r".parse().expect("a URL")).evidence);
+    let proofs = EvidenceSchedule::one_shot(&Target::with_defaults("http://r".parse().expect("a URL")).evidence);
     let name: Repository = made.name.parse().expect("a name");
     group.bench_function("which proof a blob needs", |b| {
         b.iter(|| proofs.wanted(black_box(&name), black_box(digest), SystemTime::now()));
@@ -136,9 +136,9 @@ fn walking(c: &mut Criterion) {
         b.iter(|| {
             let job = Job {
                 target: &target,
-                proofs: Arc::new(Proofs::one_shot(&target.evidence)),
-                manifests: Arc::new(Manifests::none()),
-                hashing: None,
+                evidence_schedule: Arc::new(EvidenceSchedule::one_shot(&target.evidence)),
+                manifests: Arc::new(ManifestCache::none()),
+                blob_hasher: None,
                 traffic: Arc::default(),
                 known: &[],
                 catalog: &Default::default(),

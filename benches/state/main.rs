@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::manifest_cache::ManifestCache;
 use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::Target;
 use registry_integrity_probe::demo::{Image, Registry};
@@ -89,10 +89,10 @@ async fn sweeps(registry: &Registry, target: &Target, folder: Option<&Path>, obj
         let before = known.known();
         let job = Job {
             target,
-            proofs: known.proofs(),
-            manifests: Arc::new(Manifests::none()),
+            evidence_schedule: known.proofs(),
+            manifests: Arc::new(ManifestCache::none()),
             traffic: Arc::clone(&known.traffic),
-            hashing: None,
+            blob_hasher: None,
             known: before.failures(),
             catalog: &Default::default(),
             contradictions: Arc::default(),

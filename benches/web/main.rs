@@ -129,10 +129,10 @@ impl Watched {
             registry.began(SystemTime::now(), Arc::clone(&progress));
             let job = Job {
                 target: &target,
-                proofs: registry.proofs(),
+                evidence_schedule: registry.proofs(),
                 manifests: Arc::clone(&registry.manifests),
                 traffic: Arc::clone(&registry.traffic),
-                hashing: None,
+                blob_hasher: None,
                 known: known.failures(),
                 catalog: &Default::default(),
                 contradictions: Arc::default(),

@@ -31,7 +31,7 @@ pub enum Evidence {
 /// comes round: at least once a period, and evenly spread over the sweeps. Its last byte is read at once when it never was
 /// read; hashing everything at once would be too much, so that the first time has its moment too.
 #[derive(Debug)]
-pub struct Proofs {
+pub struct EvidenceSchedule {
     byte: Rhythm,
     content: Rhythm,
     /// Between two sweeps; `None`: there is no next one, and nothing is remembered.
@@ -52,11 +52,11 @@ enum Rhythm {
 }
 
 /// By hash of repository and digest: a few bytes a blob, whatever the names.
-type Times = HashMap<u64, Proved, FxBuildHasher>;
+type Times = HashMap<u64, EvidenceTimes, FxBuildHasher>;
 
 /// When a blob was last proved, as Unix time in seconds; 0: never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Proved {
+pub struct EvidenceTimes {
     /// By its last byte, or more.
     pub byte: u32,
     /// By all of it.
@@ -114,7 +114,7 @@ impl Rhythm {
     }
 }
 
-impl Proofs {
+impl EvidenceSchedule {
     /// For a registry that is swept every `interval` from `now` on.
     pub fn recurring(wanted: &config::Evidence, interval: Duration, now: SystemTime) -> Self {
         Self {
@@ -154,7 +154,7 @@ impl Proofs {
     }
 
     /// With a past that was kept elsewhere, which began at `since`.
-    pub fn with_past(self, since: SystemTime, past: impl IntoIterator<Item = (u64, Proved)>) -> Self {
+    pub fn with_past(self, since: SystemTime, past: impl IntoIterator<Item = (u64, EvidenceTimes)>) -> Self {
         self.times().extend(past);
         Self { since: self.since.min(seconds(since)), ..self }
     }
@@ -165,17 +165,17 @@ impl Proofs {
     }
 
     /// Blobs that were proved by their bytes at this time or later: what is to be kept elsewhere.
-    pub fn proved_since(&self, time: SystemTime) -> Vec<(u64, Proved)> {
+    pub fn proved_since(&self, time: SystemTime) -> Vec<(u64, EvidenceTimes)> {
         let time = seconds(time);
         self.times().iter().filter(|(_, it)| it.byte.max(it.content) >= time).map(|(key, it)| (*key, *it)).collect()
     }
 
     /// When the blob was last proved.
-    pub fn proved_at(&self, repository: &Repository, digest: &Digest) -> Proved {
+    pub fn proved_at(&self, repository: &Repository, digest: &Digest) -> EvidenceTimes {
         self.times().get(&key(repository, digest)).copied().unwrap_or_default()
     }
 
-    fn known(&self, key: u64) -> (u64, Proved) {
+    fn known(&self, key: u64) -> (u64, EvidenceTimes) {
         (key, self.times().get(&key).copied().unwrap_or_default())
     }
 
@@ -228,7 +228,7 @@ impl Proofs {
     /// Notes that a blob was hashed beside the sweeps, and is whole.
     pub fn hashed(&self, repository: &Repository, digest: &Digest, now: SystemTime) {
         let now = seconds(now);
-        self.times().insert(key(repository, digest), Proved { byte: now, content: now });
+        self.times().insert(key(repository, digest), EvidenceTimes { byte: now, content: now });
     }
 
     /// When the blob was last hashed and found whole; `None`: it is not known that it ever was.
@@ -244,7 +244,7 @@ impl Proofs {
         if evidence >= Evidence::LastByte && self.interval.is_some() {
             let (key, last) = *known;
             let content = if evidence == Evidence::Content { now } else { last.content };
-            self.times().insert(key, Proved { byte: now, content });
+            self.times().insert(key, EvidenceTimes { byte: now, content });
         }
         let held = match () {
             () if evidence == Evidence::Content || self.content.holds(|| known.1.content, now) => Evidence::Content,
@@ -272,9 +272,9 @@ impl Proofs {
     }
 
     /// A blob that was last proved before both of these times is forgotten.
-    pub fn over(&self, now: SystemTime) -> Proved {
+    pub fn over(&self, now: SystemTime) -> EvidenceTimes {
         let (interval, now) = (self.interval.unwrap_or_default(), seconds(now));
-        Proved { byte: self.byte.over(interval, now), content: self.content.over(interval, now) }
+        EvidenceTimes { byte: self.byte.over(interval, now), content: self.content.over(interval, now) }
     }
 
     fn times(&self) -> MutexGuard<'_, Times> {
@@ -318,7 +318,7 @@ mod tests {
     }
 
     /// How many of 2,000 blobs were proved by some evidence in each of four days' sweeps; none goes unproved for a day.
-    fn proved_in_each_sweep(proofs: &Proofs, evidence: Evidence) -> Vec<usize> {
+    fn blobs_per_sweep(schedule: &EvidenceSchedule, evidence: Evidence) -> Vec<usize> {
         let repository: Repository = "a".parse().unwrap();
         let blobs: Vec<Digest> = (0..2_000u32).map(|n| Digest::sha256(&n.to_be_bytes())).collect();
         let mut last_proved = vec![start(); blobs.len()];
@@ -326,15 +326,15 @@ mod tests {
             let now = start() + QUARTER * sweep;
             let mut count = 0;
             for (blob, last) in blobs.iter().zip(&mut last_proved) {
-                let wanted = proofs.wanted(&repository, blob, now);
-                proofs.proved(&repository, blob, wanted, now);
+                let wanted = schedule.wanted(&repository, blob, now);
+                schedule.proved(&repository, blob, wanted, now);
                 if wanted == evidence {
                     *last = now;
                     count += 1;
                 }
                 assert!(now.duration_since(*last).unwrap() <= DAY, "a blob went unproved for more than a day");
             }
-            proofs.forget_unasked(now);
+            schedule.forget_unasked(now);
             count
         };
         (0..4 * 96).map(sweep).collect()
@@ -345,8 +345,8 @@ mod tests {
 
     #[test]
     fn each_last_byte_is_read_at_once_then_daily_and_evenly() {
-        let proofs = Proofs::recurring(&wanted(ByteEvidence::Within(DAY), None), QUARTER, start());
-        let reads = proved_in_each_sweep(&proofs, Evidence::LastByte);
+        let schedule = EvidenceSchedule::recurring(&wanted(ByteEvidence::Within(DAY), None), QUARTER, start());
+        let reads = blobs_per_sweep(&schedule, Evidence::LastByte);
         assert_eq!(reads[0], 2_000);
         assert!(reads[1..].iter().all(|&count| count < EVEN * 2), "{reads:?}");
         assert!(reads[97..].iter().all(|&count| count > EVEN / 2 - 4), "{reads:?}");
@@ -354,8 +354,8 @@ mod tests {
 
     #[test]
     fn each_blob_is_hashed_daily_and_evenly_from_the_start() {
-        let proofs = Proofs::recurring(&wanted(ByteEvidence::Off, Some(DAY)), QUARTER, start());
-        let reads = proved_in_each_sweep(&proofs, Evidence::Content);
+        let schedule = EvidenceSchedule::recurring(&wanted(ByteEvidence::Off, Some(DAY)), QUARTER, start());
+        let reads = blobs_per_sweep(&schedule, Evidence::Content);
         assert!(reads.iter().all(|&count| count < EVEN * 2), "{reads:?}");
         assert!(reads[1..].iter().all(|&count| count > EVEN / 2 - 4), "{reads:?}");
     }
@@ -363,50 +363,56 @@ mod tests {
     #[test]
     fn never_and_always() {
         let (repository, digest) = ("a".parse().unwrap(), Digest::sha256(b""));
-        let evidence = |proofs: &Proofs| {
-            proofs.proved(&repository, &digest, Evidence::Content, start());
-            proofs.wanted(&repository, &digest, start())
+        let evidence = |schedule: &EvidenceSchedule| {
+            schedule.proved(&repository, &digest, Evidence::Content, start());
+            schedule.wanted(&repository, &digest, start())
         };
         let (off, always) = (ByteEvidence::Off, ByteEvidence::Within(Duration::ZERO));
-        assert_eq!(evidence(&Proofs::recurring(&wanted(off, None), QUARTER, start())), Evidence::Head);
-        assert_eq!(evidence(&Proofs::recurring(&wanted(always, None), QUARTER, start())), Evidence::LastByte);
+        assert_eq!(evidence(&EvidenceSchedule::recurring(&wanted(off, None), QUARTER, start())), Evidence::Head);
+        assert_eq!(evidence(&EvidenceSchedule::recurring(&wanted(always, None), QUARTER, start())), Evidence::LastByte);
         assert_eq!(
-            evidence(&Proofs::recurring(&wanted(off, Some(Duration::ZERO)), QUARTER, start())),
+            evidence(&EvidenceSchedule::recurring(&wanted(off, Some(Duration::ZERO)), QUARTER, start())),
             Evidence::Content
         );
-        assert_eq!(evidence(&Proofs::one_shot(&wanted(ByteEvidence::Within(DAY), Some(DAY)))), Evidence::LastByte);
-        assert_eq!(evidence(&Proofs::one_shot(&wanted(off, Some(Duration::ZERO)))), Evidence::Content);
+        assert_eq!(
+            evidence(&EvidenceSchedule::one_shot(&wanted(ByteEvidence::Within(DAY), Some(DAY)))),
+            Evidence::LastByte
+        );
+        assert_eq!(evidence(&EvidenceSchedule::one_shot(&wanted(off, Some(Duration::ZERO)))), Evidence::Content);
     }
 
     #[test]
     fn the_past_goes_on_under_other_settings_and_in_another_process() {
         let (repository, digest) = ("a".parse().unwrap(), Digest::sha256(b""));
         let daily = wanted(ByteEvidence::Within(DAY), None);
-        let proofs = Proofs::recurring(&daily, QUARTER, start());
-        proofs.proved(&repository, &digest, Evidence::LastByte, start());
+        let schedule = EvidenceSchedule::recurring(&daily, QUARTER, start());
+        schedule.proved(&repository, &digest, Evidence::LastByte, start());
         let later = start() + QUARTER;
-        let changed = proofs.under(&wanted(ByteEvidence::Within(3 * DAY), None), QUARTER);
-        let kept = proofs.proved_since(start());
+        let changed = schedule.under(&wanted(ByteEvidence::Within(3 * DAY), None), QUARTER);
+        let kept = schedule.proved_since(start());
         assert_eq!(kept.len(), 1);
-        assert!(proofs.proved_since(later).is_empty());
-        let elsewhere = Proofs::recurring(&daily, QUARTER, later).with_past(proofs.since(), kept);
+        assert!(schedule.proved_since(later).is_empty());
+        let elsewhere = EvidenceSchedule::recurring(&daily, QUARTER, later).with_past(schedule.since(), kept);
         assert_eq!(elsewhere.since(), start());
-        for proofs in [changed, elsewhere] {
-            assert_eq!(proofs.wanted(&repository, &digest, later), Evidence::Head);
+        for schedule in [changed, elsewhere] {
+            assert_eq!(schedule.wanted(&repository, &digest, later), Evidence::Head);
         }
-        assert_eq!(Proofs::recurring(&daily, QUARTER, later).wanted(&repository, &digest, later), Evidence::LastByte);
+        assert_eq!(
+            EvidenceSchedule::recurring(&daily, QUARTER, later).wanted(&repository, &digest, later),
+            Evidence::LastByte
+        );
     }
 
     #[test]
     fn a_blob_counts_as_what_holds_of_it_that_proves_most() {
         let repository: Repository = "a".parse().unwrap();
-        let proofs = Proofs::recurring(&wanted(ByteEvidence::Within(DAY), Some(2 * DAY)), QUARTER, start());
+        let schedule = EvidenceSchedule::recurring(&wanted(ByteEvidence::Within(DAY), Some(2 * DAY)), QUARTER, start());
         let sweep = |all: [(&[u8], Evidence); 3], now| {
-            proofs.begin();
+            schedule.begin();
             for (name, evidence) in all {
-                proofs.proved(&repository, &Digest::sha256(name), evidence, now);
+                schedule.proved(&repository, &Digest::sha256(name), evidence, now);
             }
-            proofs.coverage()
+            schedule.coverage()
         };
         let (head, byte, content) = (Evidence::Head, Evidence::LastByte, Evidence::Content);
         let first = sweep([(b"x", content), (b"y", byte), (b"z", head)], start());

@@ -10,8 +10,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 
 use super::{CommandError, Exit, configuration, deliver, exit, sharding, storage};
-use crate::check::evidence::Proofs;
-use crate::check::manifest_cache::Manifests;
+use crate::check::evidence::EvidenceSchedule;
+use crate::check::manifest_cache::ManifestCache;
 use crate::check::progress::Progress;
 use crate::check::sweep::{Job, given_up, sweep};
 use crate::cli::arguments::SweepArgs;
@@ -69,16 +69,19 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Comman
         let bar = io::stderr().is_terminal().then(|| show(&bars, &target.name, Arc::clone(&progress)));
         let sweeping = async move {
             // What nobody will remember need not be spread over several sweeps.
-            let proofs =
-                if registry.is_kept() { registry.proofs() } else { Arc::new(Proofs::one_shot(&target.evidence)) };
+            let proofs = if registry.is_kept() {
+                registry.proofs()
+            } else {
+                Arc::new(EvidenceSchedule::one_shot(&target.evidence))
+            };
             let traffic = Arc::clone(&registry.traffic);
-            let manifests = Arc::new(Manifests::none());
+            let manifests = Arc::new(ManifestCache::none());
             let known = registry.known();
             let job = Job {
                 target: &target,
-                proofs,
+                evidence_schedule: proofs,
                 manifests,
-                hashing: None,
+                blob_hasher: None,
                 traffic,
                 known: known.failures(),
                 catalog: &known.catalog,

@@ -11,10 +11,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::check::evidence::Proofs;
+use crate::check::evidence::EvidenceSchedule;
 use crate::check::progress::Progress;
 use crate::check::sweep::{Job, given_up, sweep};
-use crate::check::walk::Hashing;
+use crate::check::walk::BlobHasher;
 use crate::config::{Config, Spread, Target};
 use crate::registry::{Beside, ClientError, HttpRegistry};
 use crate::report::{Changes, Outcome, Report};
@@ -67,7 +67,7 @@ impl Drop for Loop {
 struct Setup {
     target: Target,
     client: Arc<HttpRegistry>,
-    proofs: Arc<Proofs>,
+    proofs: Arc<EvidenceSchedule>,
     sweep: SweepOnce,
 }
 
@@ -156,7 +156,7 @@ impl Loop {
     fn start(registry: Arc<RegistryState>, setup: Arc<Setup>, runtime: &Handle) -> Self {
         let (setup, receiver) = watch::channel(setup);
         let now = Arc::new(Notify::new());
-        let due = Arc::<Hashing>::default();
+        let due = Arc::<BlobHasher>::default();
         due.restore(&registry.take_found_beside(), &registry.proofs());
         let hashing = tokio::spawn(again(receiver.clone(), {
             let (registry, due) = (Arc::clone(&registry), Arc::clone(&due));
@@ -189,7 +189,7 @@ async fn again<F: Future<Output = ()> + Send + 'static>(setup: Setups, begin: im
     }
 }
 
-async fn sweep_forever(registry: Arc<RegistryState>, hashing: Arc<Hashing>, mut setup: Setups, now: Arc<Notify>) {
+async fn sweep_forever(registry: Arc<RegistryState>, hashing: Arc<BlobHasher>, mut setup: Setups, now: Arc<Notify>) {
     let mut pace = Pace::default();
     // A restart is no reason to hurry.
     if let Some(report) = registry.known().report {
@@ -229,7 +229,7 @@ async fn sweep_forever(registry: Arc<RegistryState>, hashing: Arc<Hashing>, mut 
 }
 
 /// Hashes what the sweeps name, one blob after the other, whether or not a sweep runs.
-async fn hash_forever(registry: Arc<RegistryState>, hashing: Arc<Hashing>, setup: Setups) {
+async fn hash_forever(registry: Arc<RegistryState>, hashing: Arc<BlobHasher>, setup: Setups) {
     loop {
         let due = hashing.next().await;
         let current = Arc::clone(&setup.borrow());
@@ -257,7 +257,7 @@ async fn hash_forever(registry: Arc<RegistryState>, hashing: Arc<Hashing>, setup
 /// One sweep in a task of its own: if it panics, that is a failed sweep, not the end of all.
 async fn sweep_once(
     registry: &Arc<RegistryState>,
-    hashing: &Arc<Hashing>,
+    hashing: &Arc<BlobHasher>,
     setup: &Arc<Setup>,
     pace: &mut Pace,
     is_asked_for: bool,
@@ -272,9 +272,9 @@ async fn sweep_once(
             let known = registry.known();
             let job = Job {
                 target: &setup.target,
-                proofs: Arc::clone(&setup.proofs),
+                evidence_schedule: Arc::clone(&setup.proofs),
                 manifests: Arc::clone(&registry.manifests),
-                hashing: Some(hashing),
+                blob_hasher: Some(hashing),
                 traffic: Arc::clone(&registry.traffic),
                 known: known.failures(),
                 catalog: &known.catalog,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Known;
 use crate::check::contradictions::Contradictions;
-use crate::check::evidence::Proofs;
+use crate::check::evidence::EvidenceSchedule;
 use crate::state::store::{Key, Store};
 
 /// Between two times when what a sweep has proved so far is kept: what a crash may lose of it.
@@ -20,17 +20,17 @@ pub struct Keeper {
 
 impl Keeper {
     /// Keeps what is known after a sweep.
-    pub async fn keep(&self, known: &Known, contradictions: &Contradictions, proofs: Arc<Proofs>) {
+    pub async fn keep(&self, known: &Known, contradictions: &Contradictions, proofs: Arc<EvidenceSchedule>) {
         self.store.keep(Arc::clone(&self.key), known.kept(contradictions.remembered()), proofs).await;
     }
 
     /// Keeps what was proved so far.
-    pub fn keep_proofs(&self, proofs: Arc<Proofs>) {
+    pub fn keep_proofs(&self, proofs: Arc<EvidenceSchedule>) {
         self.store.keep_proofs(Arc::clone(&self.key), proofs);
     }
 
     /// The proofs again and again, for as long as something else takes.
-    pub async fn keep_proofs_during<T>(&self, proofs: &Arc<Proofs>, sweep: impl Future<Output = T>) -> T {
+    pub async fn keep_proofs_during<T>(&self, proofs: &Arc<EvidenceSchedule>, sweep: impl Future<Output = T>) -> T {
         let mut sweep = std::pin::pin!(sweep);
         loop {
             tokio::select! {

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use crate::check::contradictions::Contradictions;
-use crate::check::evidence::Proofs;
-use crate::check::manifest_cache::{Budget, Manifests};
+use crate::check::evidence::EvidenceSchedule;
+use crate::check::manifest_cache::{Budget, ManifestCache};
 use crate::check::progress::Progress;
 use crate::config::shard::Shard;
 use crate::config::{Evidence, Mode, Target};
@@ -186,7 +186,7 @@ pub struct RegistryState {
     /// Its requests.
     pub traffic: Arc<Traffic>,
     /// Its manifests, as they were last hashed.
-    pub manifests: Arc<Manifests>,
+    pub manifests: Arc<ManifestCache>,
     /// What contradicted itself.
     pub contradictions: Arc<Contradictions>,
     settings: RwLock<Settings>,
@@ -204,23 +204,23 @@ struct Settings {
     interval: Duration,
     evidence: Evidence,
     /// The past goes on when the settings change.
-    proofs: Arc<Proofs>,
+    proofs: Arc<EvidenceSchedule>,
 }
 
 impl Settings {
-    fn of(target: &Target, proofs: Arc<Proofs>) -> Self {
+    fn of(target: &Target, proofs: Arc<EvidenceSchedule>) -> Self {
         Self { mode: target.mode, interval: target.interval, evidence: target.evidence.clone(), proofs }
     }
 }
 
 impl RegistryState {
     fn new(target: &Target, budget: Arc<Budget>, retention: Retention) -> Self {
-        let proofs = Proofs::recurring(&target.evidence, target.interval, SystemTime::now());
+        let proofs = EvidenceSchedule::recurring(&target.evidence, target.interval, SystemTime::now());
         Self {
             name: target.name.clone(),
             url: target.url_text(),
             traffic: Arc::default(),
-            manifests: Arc::new(Manifests::new(budget)),
+            manifests: Arc::new(ManifestCache::new(budget)),
             contradictions: Arc::default(),
             settings: RwLock::new(Settings::of(target, Arc::new(proofs))),
             known: RwLock::default(),
@@ -270,7 +270,7 @@ impl RegistryState {
     }
 
     /// When its blobs were proved.
-    pub fn proofs(&self) -> Arc<Proofs> {
+    pub fn proofs(&self) -> Arc<EvidenceSchedule> {
         self.settings().proofs
     }
 

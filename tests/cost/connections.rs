@@ -10,8 +10,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use registry_integrity_probe::check::evidence::Proofs;
-use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::evidence::EvidenceSchedule;
+use registry_integrity_probe::check::manifest_cache::ManifestCache;
 use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::Target;
 use registry_integrity_probe::demo::{Image, Registry};
@@ -24,9 +24,9 @@ use super::support::tls::PrivateCa;
 async fn sweep_with(client: &Arc<HttpRegistry>, target: &Target) -> Report {
     let job = Job {
         target,
-        proofs: Arc::new(Proofs::one_shot(&target.evidence)),
-        manifests: Arc::new(Manifests::none()),
-        hashing: None,
+        evidence_schedule: Arc::new(EvidenceSchedule::one_shot(&target.evidence)),
+        manifests: Arc::new(ManifestCache::none()),
+        blob_hasher: None,
         traffic: Arc::default(),
         known: &[],
         catalog: &Default::default(),

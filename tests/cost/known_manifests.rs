@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use registry_integrity_probe::check::evidence::Proofs;
-use registry_integrity_probe::check::manifest_cache::{Budget, Manifests};
+use registry_integrity_probe::check::evidence::EvidenceSchedule;
+use registry_integrity_probe::check::manifest_cache::{Budget, ManifestCache};
 use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::{ByteEvidence, Confirm, Target};
 use registry_integrity_probe::demo::fault::{answers, at, on, without_digest};
@@ -18,8 +18,8 @@ const QUARTER: Duration = Duration::from_secs(15 * 60);
 /// Sweeps as `serve` makes them, with what is remembered between them.
 struct Service {
     target: Target,
-    manifests: Arc<Manifests>,
-    proofs: Arc<Proofs>,
+    manifests: Arc<ManifestCache>,
+    proofs: Arc<EvidenceSchedule>,
     known: Vec<Failure>,
 }
 
@@ -28,8 +28,8 @@ impl Service {
         let mut target = Target::with_defaults(registry.url().parse().unwrap());
         target.confirm = Confirm { attempts: 2, delay: Duration::from_millis(10) };
         (target.evidence.byte, target.evidence.content) = (byte, content);
-        let proofs = Arc::new(Proofs::recurring(&target.evidence, QUARTER, SystemTime::now()));
-        Self { target, manifests: Arc::new(Manifests::new(Arc::new(Budget::default()))), proofs, known: Vec::new() }
+        let proofs = Arc::new(EvidenceSchedule::recurring(&target.evidence, QUARTER, SystemTime::now()));
+        Self { target, manifests: Arc::new(ManifestCache::new(Arc::new(Budget::default()))), proofs, known: Vec::new() }
     }
 
     async fn sweep(&mut self) -> Report {
@@ -37,9 +37,9 @@ impl Service {
         let client = Arc::new(HttpRegistry::new(&self.target, Arc::clone(&traffic)).unwrap());
         let job = Job {
             target: &self.target,
-            proofs: Arc::clone(&self.proofs),
+            evidence_schedule: Arc::clone(&self.proofs),
             manifests: Arc::clone(&self.manifests),
-            hashing: None,
+            blob_hasher: None,
             traffic,
             known: &self.known,
             catalog: &Default::default(),

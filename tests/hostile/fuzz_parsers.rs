@@ -149,10 +149,10 @@ proptest! {
         let verdict = judge::blob(&digest, Some(SIZE), &Ok(answer.clone()));
         let told = answer.content_digest.as_ref().and_then(|text| text.parse::<Digest>().ok());
         match verdict {
-            Verdict::Sound(sound) => {
+            Verdict::Intact(intact) => {
                 prop_assert!((200..300).contains(&answer.status));
                 prop_assert!(told.is_none_or(|told| told == digest));
-                prop_assert!(sound.length.is_none_or(|length| length == SIZE));
+                prop_assert!(intact.length.is_none_or(|length| length == SIZE));
                 let is_cut = matches!(answer.body, Body::Cut { .. });
                 prop_assert!(!is_cut);
                 if let (200, Body::Whole(bytes)) = (answer.status, &answer.body) {
@@ -166,21 +166,21 @@ proptest! {
                 (200..300).contains(&answer.status) || matches!(answer.status, 403 | 404 | 416 | 500..),
                 "{}", answer.status
             ),
-            Verdict::Unjudged { .. } => {}
+            Verdict::Unverified { .. } => {}
         }
     }
 
     #[test]
     fn a_manifest_is_sound_only_if_its_bytes_hash_to_the_digest(answer in answer(SIZE)) {
         let digest = content(SIZE);
-        if let Verdict::Sound(_) = judge::manifest(&digest, Some(SIZE), &Ok(answer.clone())) {
+        if let Verdict::Intact(_) = judge::manifest(&digest, Some(SIZE), &Ok(answer.clone())) {
             let is_proved = matches!(&answer.body, Body::Whole(bytes) if Digest::sha256(bytes) == digest);
             prop_assert!(is_proved);
         }
-        if let Verdict::Sound(sound) = judge::resolution(None, &Ok(answer.clone())) {
+        if let Verdict::Intact(intact) = judge::resolution(None, &Ok(answer.clone())) {
             prop_assert!((200..300).contains(&answer.status));
             let names_it = answer.content_digest.is_some() || matches!(answer.body, Body::Whole(_));
-            prop_assert!(sound.digest.is_none() || names_it);
+            prop_assert!(intact.digest.is_none() || names_it);
         }
     }
 
@@ -193,7 +193,7 @@ proptest! {
             judge::manifest(&digest, None, &trouble),
             judge::resolution(None, &trouble),
         ] {
-            let is_unjudged = matches!(verdict, Verdict::Unjudged { cause: told, .. } if told == cause);
+            let is_unjudged = matches!(verdict, Verdict::Unverified { cause: told, .. } if told == cause);
             prop_assert!(is_unjudged, "{verdict:?}");
         }
     }

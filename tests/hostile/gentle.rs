@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry_integrity_probe::check::evidence::Proofs;
-use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::evidence::EvidenceSchedule;
+use registry_integrity_probe::check::manifest_cache::ManifestCache;
 use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::Target;
 use registry_integrity_probe::demo::fault::{answers, at, delays, everything};
@@ -108,9 +108,9 @@ async fn everything_is_asked_for_also_where_there_is_never_room() {
     let client = Crowded(HttpRegistry::new(&target, Arc::clone(&traffic)).unwrap());
     let job = Job {
         target: &target,
-        proofs: Arc::new(Proofs::one_shot(&target.evidence)),
-        manifests: Arc::new(Manifests::none()),
-        hashing: None,
+        evidence_schedule: Arc::new(EvidenceSchedule::one_shot(&target.evidence)),
+        manifests: Arc::new(ManifestCache::none()),
+        blob_hasher: None,
         traffic,
         known: &[],
         catalog: &Default::default(),

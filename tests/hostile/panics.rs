@@ -61,9 +61,11 @@ async fn a_panic_is_an_unverified_of_its_repository_and_clears_no_failure() {
     let client = Defective(Arc::new(HttpRegistry::new(&target, Arc::clone(&traffic)).unwrap()), || true);
     let job = Job {
         target: &target,
-        proofs: Arc::new(registry_integrity_probe::check::evidence::Proofs::one_shot(&target.evidence)),
-        manifests: Arc::new(registry_integrity_probe::check::manifest_cache::Manifests::none()),
-        hashing: None,
+        evidence_schedule: Arc::new(registry_integrity_probe::check::evidence::EvidenceSchedule::one_shot(
+            &target.evidence,
+        )),
+        manifests: Arc::new(registry_integrity_probe::check::manifest_cache::ManifestCache::none()),
+        blob_hasher: None,
         traffic,
         known: &known,
         catalog: &Default::default(),

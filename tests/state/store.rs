@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use registry_integrity_probe::check::evidence::{Evidence, Proofs};
+use registry_integrity_probe::check::evidence::{Evidence, EvidenceSchedule};
 use registry_integrity_probe::config::{ByteEvidence, Target};
 use registry_integrity_probe::oci::Digest;
 use registry_integrity_probe::report::{Cause, Failure, Kind, Outcome, Reason, Report, Unverified};
@@ -80,9 +80,9 @@ impl Sweeps {
     }
 }
 
-fn no_proofs() -> Arc<Proofs> {
+fn no_proofs() -> Arc<EvidenceSchedule> {
     let target = Target::with_defaults("https://registry.example.com".parse().unwrap());
-    Arc::new(Proofs::recurring(&target.evidence, target.interval, SystemTime::now()))
+    Arc::new(EvidenceSchedule::recurring(&target.evidence, target.interval, SystemTime::now()))
 }
 
 /// What another process would know.
@@ -121,7 +121,7 @@ async fn proofs_come_back_and_forgotten_ones_do_not() {
     let mut target = Target::with_defaults("https://registry.example.com".parse().unwrap());
     target.evidence.byte = ByteEvidence::Within(Duration::from_secs(24 * 3600));
     let now = SystemTime::now();
-    let proofs = Arc::new(Proofs::recurring(&target.evidence, target.interval, now));
+    let proofs = Arc::new(EvidenceSchedule::recurring(&target.evidence, target.interval, now));
     let repository = "app".parse().unwrap();
     let prove = |name: &[u8], at: SystemTime| proofs.proved(&repository, &Digest::sha256(name), Evidence::LastByte, at);
     prove(b"old", now - Duration::from_secs(5 * 24 * 3600));
@@ -134,8 +134,8 @@ async fn proofs_come_back_and_forgotten_ones_do_not() {
     assert!(restored.kept.report.is_none());
     assert_eq!(restored.proofs_since, proofs.since());
     assert_eq!(restored.proofs, proofs.proved_since(now));
-    let elsewhere =
-        Proofs::recurring(&target.evidence, target.interval, now).with_past(restored.proofs_since, restored.proofs);
+    let elsewhere = EvidenceSchedule::recurring(&target.evidence, target.interval, now)
+        .with_past(restored.proofs_since, restored.proofs);
     assert_eq!(elsewhere.wanted(&repository, &Digest::sha256(b"x"), now), Evidence::Head);
     assert_eq!(elsewhere.wanted(&repository, &Digest::sha256(b"old"), now), Evidence::LastByte);
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registry_integrity_probe::check::contradictions::Contradictions;
-use registry_integrity_probe::check::evidence::Proofs;
-use registry_integrity_probe::check::manifest_cache::Manifests;
+use registry_integrity_probe::check::evidence::EvidenceSchedule;
+use registry_integrity_probe::check::manifest_cache::ManifestCache;
 use registry_integrity_probe::check::sweep::{Job, sweep};
 use registry_integrity_probe::config::{ByteEvidence, Confirm, Target};
 use registry_integrity_probe::demo::Registry;
@@ -57,9 +57,9 @@ impl Sweeping {
         let client = Arc::new(HttpRegistry::new(&self.target, Arc::clone(&traffic)).unwrap());
         let job = Job {
             target: &self.target,
-            proofs: Arc::new(Proofs::one_shot(&self.target.evidence)),
-            manifests: Arc::new(Manifests::none()),
-            hashing: None,
+            evidence_schedule: Arc::new(EvidenceSchedule::one_shot(&self.target.evidence)),
+            manifests: Arc::new(ManifestCache::none()),
+            blob_hasher: None,
             traffic,
             known: &self.known,
             catalog: &self.catalog,

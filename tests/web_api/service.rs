@@ -109,9 +109,9 @@ impl Watched {
         let known = watched.known();
         let job = Job {
             target: &self.target,
-            proofs: watched.proofs(),
+            evidence_schedule: watched.proofs(),
             manifests: Arc::clone(&watched.manifests),
-            hashing: None,
+            blob_hasher: None,
             traffic: Arc::clone(&watched.traffic),
             known: known.failures(),
             catalog: &Default::default(),

@@ -1,15 +1,15 @@
 //! From an answer to a verdict. Pure: an answer and what a descriptor promised go in, and what they prove comes out.
 //!
-//! Nothing is believed bad here at once. What speaks against an object is a [`Suspicion`]; it becomes a failure only
-//! after it has been confirmed, and if it is not explained by a registry that answers everybody so: [`believe`].
+//! Nothing is accepted bad here at once. What speaks against an object is a [`Suspicion`]; it becomes a failure only
+//! after it has been confirmed, and if it is not explained by a registry that answers everybody so: [`accept`].
 
-mod believe;
+mod accept;
 mod served;
 mod suspicion;
 
 use std::cmp::Ordering;
 
-pub use believe::{Surroundings, believe};
+pub use accept::{Baseline, accept};
 pub use suspicion::{Pair, Suspicion};
 
 use crate::oci::{Digest, Manifest, ManifestError, Platform, config_platform, parse_manifest, parse_manifest_of_type};
@@ -21,7 +21,7 @@ use served::{delivered, served_whole};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// It is there, and as it should be, as far as the answer can prove it.
-    Sound(Sound),
+    Intact(IntactObject),
     /// Something speaks against it.
     Suspect {
         /// What.
@@ -30,7 +30,7 @@ pub enum Verdict {
         detail: String,
     },
     /// The answer says nothing of the object.
-    Unjudged {
+    Unverified {
         /// Why not.
         cause: Cause,
         /// What was seen, in words.
@@ -40,7 +40,7 @@ pub enum Verdict {
 
 /// What is known of a sound object.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sound {
+pub struct IntactObject {
     /// Its length in bytes, where the answer told it.
     pub length: Option<u64>,
     /// The digest that a tag resolves to.
@@ -78,7 +78,7 @@ pub fn resolution(named: Option<&Digest>, result: &Result<Answer, Trouble>) -> V
         (None, None, Body::Cut { received }) => return cut(answer, *received),
         (None, None, _) => None,
     };
-    Verdict::Sound(Sound { digest, ..Sound::default() })
+    Verdict::Intact(IntactObject { digest, ..IntactObject::default() })
 }
 
 /// A verdict as far as the answer bears it: bytes in an encoding that is not undone here, and lengths of it, prove what they
@@ -89,7 +89,7 @@ pub fn as_far_as_decoded(verdict: Verdict, result: &Result<Answer, Trouble>) -> 
             if answer.is_encoded
                 && matches!(suspicion.reason(), Reason::SizeMismatch | Reason::DigestMismatch | Reason::Malformed) =>
         {
-            unjudged(Cause::Protocol, format!("{detail}; it came in an encoding that nobody asked for"))
+            unverified(Cause::Protocol, format!("{detail}; it came in an encoding that nobody asked for"))
         }
         (verdict, _) => verdict,
     }
@@ -105,14 +105,14 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
         Body::Whole(bytes) => bytes,
         Body::Cut { received } => return cut(answer, *received),
         Body::TooLong { limit } => {
-            return unjudged(Cause::Protocol, format!("the manifest is longer than {limit} bytes"));
+            return unverified(Cause::Protocol, format!("the manifest is longer than {limit} bytes"));
         }
         Body::Hashed { .. } | Body::Unread => {
-            return unjudged(Cause::Protocol, format!("{} brought no body", answer.summary()));
+            return unverified(Cause::Protocol, format!("{} brought no body", answer.summary()));
         }
     };
     let Some(algorithm) = digest.algorithm() else {
-        return unjudged(Cause::Protocol, "the digest's algorithm is unknown");
+        return unverified(Cause::Protocol, "the digest's algorithm is unknown");
     };
     let length = bytes.len() as u64;
     if let Some(verdict) = size.and_then(|size| length_mismatch(answer, size, length)) {
@@ -122,7 +122,7 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
     let parsed = parse_manifest_of_type(bytes, answer.content_type.as_deref());
     if actual != *digest {
         if parsed == Err(ManifestError::SchemaOne) {
-            return unjudged(Cause::Protocol, ManifestError::SchemaOne.to_string());
+            return unverified(Cause::Protocol, ManifestError::SchemaOne.to_string());
         }
         let detail = format!("the {length} bytes hash to {actual}");
         return mismatch(answer, size, length, digest_suspicion(answer), detail);
@@ -131,10 +131,12 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
         return verdict;
     }
     match parsed {
-        Ok(manifest) => {
-            Verdict::Sound(Sound { length: Some(length), manifest: Some(Box::new(manifest)), ..Sound::default() })
-        }
-        Err(ManifestError::SchemaOne) => unjudged(Cause::Protocol, ManifestError::SchemaOne.to_string()),
+        Ok(manifest) => Verdict::Intact(IntactObject {
+            length: Some(length),
+            manifest: Some(Box::new(manifest)),
+            ..IntactObject::default()
+        }),
+        Err(ManifestError::SchemaOne) => unverified(Cause::Protocol, ManifestError::SchemaOne.to_string()),
         Err(error @ ManifestError::Malformed(_)) => {
             let suspicion = if is_signed(answer) { Suspicion::Malformed } else { Suspicion::MalformedUnsigned };
             suspect(suspicion, error.to_string())
@@ -152,7 +154,7 @@ pub fn remembered(digest: &Digest, size: Option<u64>, known: (Manifest, u64), an
         && answer.digest().as_ref() == Some(digest);
     is_as_before.then(|| {
         let manifest = Some(Box::new(manifest));
-        Verdict::Sound(Sound { length: Some(length), manifest, is_remembered: true, ..Sound::default() })
+        Verdict::Intact(IntactObject { length: Some(length), manifest, is_remembered: true, ..IntactObject::default() })
     })
 }
 
@@ -169,8 +171,8 @@ pub fn blob(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>
         206 => ranged(digest, size, answer),
         416 => match (size, answer.content_range.and_then(|range| range.total)) {
             (Some(size), Some(total)) if size != total => too_short_or_long(answer, size, total),
-            (Some(0) | None, Some(0)) => Verdict::Sound(Sound { length: Some(0), ..Sound::default() }),
-            _ => unjudged(Cause::Protocol, "416, which does not tell that the object is shorter"),
+            (Some(0) | None, Some(0)) => Verdict::Intact(IntactObject { length: Some(0), ..IntactObject::default() }),
+            _ => unverified(Cause::Protocol, "416, which does not tell that the object is shorter"),
         },
         _ => whole(digest, size, answer),
     }
@@ -186,7 +188,7 @@ pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Troub
         return verdict;
     }
     let Some(algorithm) = digest.algorithm() else {
-        return unjudged(Cause::Protocol, "the digest's algorithm is unknown");
+        return unverified(Cause::Protocol, "the digest's algorithm is unknown");
     };
     let told_wrong = size.zip(answer.content_length).and_then(|(size, length)| length_mismatch(answer, size, length));
     let (actual, length, platform) = match &answer.body {
@@ -198,7 +200,7 @@ pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Troub
             let longer = format!("the registry has more than {limit} bytes");
             return told_wrong.unwrap_or_else(|| match size {
                 Some(size) => suspect(Suspicion::Size, format!("{longer}, the descriptor says {size}")),
-                None => unjudged(Cause::Protocol, longer),
+                None => unverified(Cause::Protocol, longer),
             });
         }
         Body::Unread => return refused(answer, "brought no body"),
@@ -212,7 +214,7 @@ pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Troub
     if actual != *digest {
         return mismatch(answer, size, length, Suspicion::Digest, format!("the {length} bytes hash to {actual}"));
     }
-    Verdict::Sound(Sound { length: Some(length), platform: platform.map(Box::new), ..Sound::default() })
+    Verdict::Intact(IntactObject { length: Some(length), platform: platform.map(Box::new), ..IntactObject::default() })
 }
 
 /// 206: its bytes must come, and reach to the end or tell how long the object is.
@@ -221,7 +223,7 @@ fn ranged(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
         return refused(answer, "brought no bytes");
     }
     let Some(range) = answer.content_range else {
-        return unjudged(Cause::Protocol, "206 without a Content-Range that makes sense");
+        return unverified(Cause::Protocol, "206 without a Content-Range that makes sense");
     };
     if let Some((size, total)) = size.zip(range.total)
         && let Some(verdict) = length_mismatch(answer, size, total)
@@ -229,11 +231,11 @@ fn ranged(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
         return verdict;
     }
     let Some((first, last)) = range.range else {
-        return unjudged(Cause::Protocol, "206 without a range");
+        return unverified(Cause::Protocol, "206 without a range");
     };
     let reaches_the_end = |size: u64| first < size && last == size - 1;
     if range.total.is_none() && !size.is_none_or(reaches_the_end) {
-        return unjudged(Cause::Protocol, format!("206 with the bytes {first} to {last}, which were not asked for"));
+        return unverified(Cause::Protocol, format!("206 with the bytes {first} to {last}, which were not asked for"));
     }
     let expected = (last - first).saturating_add(1);
     let received = match &answer.body {
@@ -243,18 +245,18 @@ fn ranged(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
         // More than was asked for, of which no more was read.
         Body::TooLong { limit } if *limit < expected => expected,
         Body::TooLong { .. } | Body::Unread => {
-            return unjudged(Cause::Protocol, "206 with other bytes than its range has");
+            return unverified(Cause::Protocol, "206 with other bytes than its range has");
         }
     };
     match received.cmp(&expected) {
         // Without a length, a connection that ends early looks like the body's end.
         Ordering::Less if answer.content_length.is_none() => cut(answer, received),
         Ordering::Less => refused(answer, &format!("brought {received} of the {expected} bytes that it announces")),
-        Ordering::Greater => unjudged(Cause::Protocol, "206 with other bytes than its range has"),
+        Ordering::Greater => unverified(Cause::Protocol, "206 with other bytes than its range has"),
         Ordering::Equal if first == 0 && range.total.or(size) == Some(expected) => {
             hashed(digest, Some(expected), range.total, answer)
         }
-        Ordering::Equal => Verdict::Sound(Sound { length: range.total, ..Sound::default() }),
+        Ordering::Equal => Verdict::Intact(IntactObject { length: range.total, ..IntactObject::default() }),
     }
 }
 
@@ -277,8 +279,8 @@ fn whole(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
     match (size, length, &answer.body) {
         (Some(size), Some(length), _) if size != length => too_short_or_long(answer, size, length),
         // The beginning came; how much there is, HEAD may tell.
-        (Some(size), None, Body::TooLong { limit }) if *limit < size => Verdict::Sound(Sound::default()),
-        (Some(_), None, _) => unjudged(Cause::Protocol, format!("{} does not tell the length", answer.summary())),
+        (Some(size), None, Body::TooLong { limit }) if *limit < size => Verdict::Intact(IntactObject::default()),
+        (Some(_), None, _) => unverified(Cause::Protocol, format!("{} does not tell the length", answer.summary())),
         (_, length, _) => hashed(digest, size, length, answer),
     }
 }
@@ -295,7 +297,7 @@ fn hashed(digest: &Digest, size: Option<u64>, length: Option<u64>, answer: &Answ
         let detail = format!("the {length} bytes do not hash to the digest");
         return mismatch(answer, size, length, digest_suspicion(answer), detail);
     }
-    Verdict::Sound(Sound { length, ..Sound::default() })
+    Verdict::Intact(IntactObject { length, ..IntactObject::default() })
 }
 
 /// True if the bytes do not hash to the digest, as far as its algorithm is known.
@@ -357,6 +359,6 @@ fn suspect(suspicion: Suspicion, detail: impl Into<String>) -> Verdict {
     Verdict::Suspect { suspicion, detail: detail.into() }
 }
 
-fn unjudged(cause: Cause, detail: impl Into<String>) -> Verdict {
-    Verdict::Unjudged { cause, detail: detail.into() }
+fn unverified(cause: Cause, detail: impl Into<String>) -> Verdict {
+    Verdict::Unverified { cause, detail: detail.into() }
 }

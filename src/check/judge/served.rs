@@ -1,20 +1,20 @@
 //! Whether an answer speaks of the object that was asked for at all.
 
-use super::{Suspicion, Verdict, is_signed, suspect, unjudged};
+use super::{Suspicion, Verdict, is_signed, suspect, unverified};
 use crate::registry::{Answer, Method, Trouble};
 use crate::report::Cause;
 
 /// The answer, if it speaks of the object as served; otherwise what its status says.
 fn served(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
-    let answer = result.as_ref().map_err(|trouble| unjudged(trouble.cause, trouble.detail.clone()))?;
+    let answer = result.as_ref().map_err(|trouble| unverified(trouble.cause, trouble.detail.clone()))?;
     match (answer.status, answer.trouble()) {
         (404, None) => {
             let signed = answer.error_code.is_some();
             Err(suspect(if signed { Suspicion::Absent } else { Suspicion::AbsentUnsigned }, answer.summary()))
         }
         (500..=599, _) => Err(suspect(Suspicion::ServerError, answer.summary())),
-        (_, Some(trouble)) => Err(unjudged(trouble.cause, trouble.detail)),
-        (200..=299, None) if is_page(answer) => Err(unjudged(
+        (_, Some(trouble)) => Err(unverified(trouble.cause, trouble.detail)),
+        (200..=299, None) if is_page(answer) => Err(unverified(
             Cause::Protocol,
             format!("{} with an HTML page, which is not the registry's", answer.summary()),
         )),
@@ -26,7 +26,7 @@ fn served(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
 /// answered.
 pub(super) fn delivered(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
     served(result).map_err(|verdict| match verdict {
-        Verdict::Unjudged { cause, detail } if is_refusal(cause, result) => {
+        Verdict::Unverified { cause, detail } if is_refusal(cause, result) => {
             Verdict::Suspect { suspicion: Suspicion::Refused(cause), detail }
         }
         verdict => verdict,
@@ -48,7 +48,7 @@ fn is_refusal(cause: Cause, result: &Result<Answer, Trouble>) -> bool {
 pub(super) fn served_whole(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
     match served(result)? {
         answer if answer.status == 416 => {
-            Err(unjudged(Cause::Protocol, format!("{}, without a range", answer.summary())))
+            Err(unverified(Cause::Protocol, format!("{}, without a range", answer.summary())))
         }
         answer => Ok(answer),
     }

@@ -17,7 +17,7 @@ pub enum Suspicion {
     /// 5xx.
     ServerError,
     /// Bytes of a blob were asked for by GET, and something else came: another status, a page for people, an empty body, a
-    /// redirect that leads nowhere, the end of the connection. With what it is called if it is not believed.
+    /// redirect that leads nowhere, the end of the connection. With what it is called if it is not accepted.
     Refused(Cause),
     /// The registry's length is not the descriptor's.
     Size,
@@ -45,7 +45,7 @@ pub enum Pair {
 }
 
 impl Suspicion {
-    /// The failure that it becomes once it is believed.
+    /// The failure that it becomes once it is accepted.
     pub fn reason(self) -> Reason {
         match self {
             Self::Absent | Self::AbsentUnsigned => Reason::Missing,
@@ -56,7 +56,7 @@ impl Suspicion {
         }
     }
 
-    /// What it is called if it is not believed.
+    /// What it is called if it is not accepted.
     pub fn cause(self) -> Cause {
         match self {
             Self::Cut => Cause::Unreachable,

@@ -23,20 +23,20 @@ const OVERHEAD: usize = 112;
 ///
 /// What does not fit into the budget is not known; nothing that is known is given up for something else.
 #[derive(Debug)]
-pub struct Manifests {
+pub struct ManifestCache {
     budget: Arc<Budget>,
-    repositories: RwLock<HashMap<Repository, Known>>,
+    repositories: RwLock<HashMap<Repository, RepositoryCache>>,
 }
 
 /// What is known of one repository.
 #[derive(Debug, Default)]
-struct Known {
+struct RepositoryCache {
     tags: BTreeMap<Tag, Digest>,
-    manifests: HashMap<Digest, Entry>,
+    manifests: HashMap<Digest, CacheEntry>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct CacheEntry {
     bytes: Box<[u8]>,
     size: u64,
     hashed_at: SystemTime,
@@ -45,7 +45,7 @@ struct Entry {
 
 /// A manifest whose bytes were hashed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownManifest {
+pub struct CachedManifest {
     /// What it says.
     pub manifest: Manifest,
     /// Its length in bytes.
@@ -56,7 +56,7 @@ pub struct KnownManifest {
     pub is_doubted: bool,
 }
 
-impl Manifests {
+impl ManifestCache {
     /// A store that knows nothing yet.
     pub fn new(budget: Arc<Budget>) -> Self {
         Self { budget, repositories: RwLock::default() }
@@ -68,12 +68,12 @@ impl Manifests {
     }
 
     /// What is known of a manifest in a repository.
-    pub fn get(&self, repository: &Repository, digest: &Digest) -> Option<KnownManifest> {
+    pub fn get(&self, repository: &Repository, digest: &Digest) -> Option<CachedManifest> {
         let repositories = self.read();
         let entry = repositories.get(repository)?.manifests.get(digest)?;
         let manifest = compact::decode(&entry.bytes)?;
-        let Entry { size, hashed_at, is_doubted, .. } = *entry;
-        Some(KnownManifest { manifest, size, hashed_at, is_doubted })
+        let CacheEntry { size, hashed_at, is_doubted, .. } = *entry;
+        Some(CachedManifest { manifest, size, hashed_at, is_doubted })
     }
 
     /// What a reference resolved to when it was last asked for.
@@ -109,7 +109,7 @@ impl Manifests {
         }
         let Some(bytes) = compact::encode(manifest) else { return };
         if self.budget.take(bytes.len() + OVERHEAD) {
-            let entry = Entry { bytes, size, hashed_at: now, is_doubted: false };
+            let entry = CacheEntry { bytes, size, hashed_at: now, is_doubted: false };
             repositories.entry(repository.clone()).or_default().manifests.insert(digest.clone(), entry);
         }
     }
@@ -129,7 +129,7 @@ impl Manifests {
         self.release(std::mem::take(&mut known.tags));
         let (kept, gone): (HashMap<_, _>, HashMap<_, _>) =
             known.manifests.into_iter().partition(|(digest, _)| met.contains(digest));
-        self.budget.give_back(gone.values().map(Entry::weight).sum());
+        self.budget.give_back(gone.values().map(CacheEntry::weight).sum());
         known.manifests = kept;
         known.tags = tags.into_iter().filter(|(tag, _)| self.budget.take(tag.len() + OVERHEAD)).collect();
         if !known.tags.is_empty() || !known.manifests.is_empty() {
@@ -139,11 +139,11 @@ impl Manifests {
 
     /// Forgets the repositories that are gone.
     pub fn retain(&self, is_there: impl Fn(&Repository) -> bool) {
-        let gone: Vec<Known> =
+        let gone: Vec<RepositoryCache> =
             self.write().extract_if(|repository, _| !is_there(repository)).map(|(_, it)| it).collect();
-        for Known { tags, manifests } in gone {
+        for RepositoryCache { tags, manifests } in gone {
             self.release(tags);
-            self.budget.give_back(manifests.values().map(Entry::weight).sum());
+            self.budget.give_back(manifests.values().map(CacheEntry::weight).sum());
         }
     }
 
@@ -151,22 +151,22 @@ impl Manifests {
         self.budget.give_back(tags.keys().map(|tag| tag.len() + OVERHEAD).sum());
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<Repository, Known>> {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<Repository, RepositoryCache>> {
         self.repositories.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Repository, Known>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Repository, RepositoryCache>> {
         self.repositories.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
+impl CacheEntry {
     fn weight(&self) -> usize {
         self.bytes.len() + OVERHEAD
     }
 }
 
-impl Drop for Manifests {
+impl Drop for ManifestCache {
     fn drop(&mut self) {
         self.retain(|_| false);
     }
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_not_known_and_what_is_gone_makes_room() {
         let budget = Arc::new(Budget::new(600));
-        let manifests = Manifests::new(Arc::clone(&budget));
+        let manifests = ManifestCache::new(Arc::clone(&budget));
         let (a, b): (Repository, Repository) = ("a".parse().unwrap(), "b".parse().unwrap());
         let (first, second) = (Digest::sha256(b"first"), Digest::sha256(b"second"));
         let now = SystemTime::UNIX_EPOCH;

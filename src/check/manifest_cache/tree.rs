@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::SystemTime;
 
-use super::{Known, Manifests, compact};
+use super::{ManifestCache, RepositoryCache, compact};
 use crate::oci::{Descriptor, Digest, Reference, Repository};
 use crate::report::Kind;
 
@@ -54,7 +54,7 @@ impl Node {
     }
 }
 
-impl Manifests {
+impl ManifestCache {
     /// The tree of a manifest in a repository. What of it is not known has no further nodes.
     pub fn tree(&self, repository: &Repository, digest: &Digest) -> Node {
         let repositories = self.read();
@@ -109,7 +109,7 @@ impl Manifests {
     }
 }
 
-fn grow(mut node: Node, known: Option<&Known>, depth: u8, left: &mut usize) -> Node {
+fn grow(mut node: Node, known: Option<&RepositoryCache>, depth: u8, left: &mut usize) -> Node {
     *left = left.saturating_sub(1);
     let Some(entry) = known.and_then(|known| known.manifests.get(&node.digest)) else { return node };
     node.hashed_at = Some(entry.hashed_at);
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn an_index_with_a_child_that_nobody_knows() {
-        let manifests = Manifests::new(Arc::new(Budget::default()));
+        let manifests = ManifestCache::new(Arc::new(Budget::default()));
         let repository: Repository = "app".parse().unwrap();
         let [index, child, lost, layer, other] =
             ["index", "child", "lost", "layer", "other"].map(|n| Digest::sha256(n.as_bytes()));
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn indexes_that_name_each_other_end() {
-        let manifests = Manifests::new(Arc::new(Budget::default()));
+        let manifests = ManifestCache::new(Arc::new(Budget::default()));
         let repository: Repository = "app".parse().unwrap();
         let [a, b] = ["a", "b"].map(|n| Digest::sha256(n.as_bytes()));
         let many = |digest: &Digest| Manifest { manifests: named(&[digest; 50]), ..Manifest::default() };

@@ -1,6 +1,6 @@
 //! One pass over everything in a registry: the catalog, then a walk of each repository, then what it all proves.
 
-mod found;
+mod findings;
 mod selection;
 
 use std::collections::HashMap;
@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::check::contradictions::Contradictions;
-use crate::check::evidence::Proofs;
+use crate::check::evidence::EvidenceSchedule;
 use crate::check::judge::Verdict;
-use crate::check::manifest_cache::Manifests;
+use crate::check::manifest_cache::ManifestCache;
 use crate::check::progress::Progress;
-use crate::check::walk::{Assignment, Hashing, Inquiry, Observer, Scope, walk};
+use crate::check::walk::{Assignment, BlobHasher, Inquiry, Observer, Scope, walk};
 use crate::config::{ImageSelector, Mode, Target};
 use crate::oci::{Image, Reference, Repository};
 use crate::registry::{Deadline, Registry, Traffic};
@@ -24,7 +24,7 @@ use crate::report::{
     count_images,
 };
 
-use found::Found;
+use findings::Findings;
 use selection::{Selection, select};
 
 /// Repositories that are walked at once. More than one, so that small ones keep the registry busy; few, since each holds
@@ -36,11 +36,11 @@ pub struct Job<'a> {
     /// What is asked, and how closely.
     pub target: &'a Target,
     /// Which blobs were proved when.
-    pub proofs: Arc<Proofs>,
+    pub evidence_schedule: Arc<EvidenceSchedule>,
     /// Where the manifests go that are hashed.
-    pub manifests: Arc<Manifests>,
+    pub manifests: Arc<ManifestCache>,
     /// Who hashes blobs beside the sweep; `None`: what is to be hashed is hashed in it.
-    pub hashing: Option<Arc<Hashing>>,
+    pub blob_hasher: Option<Arc<BlobHasher>>,
     /// Where the registry's client counts.
     pub traffic: Arc<Traffic>,
     /// Failures known before.
@@ -64,18 +64,19 @@ pub async fn sweep_watched<R: Registry + 'static>(
     job: Job<'_>,
     observer: Option<Arc<dyn Observer>>,
 ) -> (Report, Changes) {
-    let Job { target, proofs, manifests, hashing, traffic, known, catalog, contradictions, progress } = job;
+    let Job { target, evidence_schedule, manifests, blob_hasher, traffic, known, catalog, contradictions, progress } =
+        job;
     let known = of_its_shard(target, known);
     let known = known.as_slice();
-    let began = Began::now(&traffic);
+    let began = SweepStart::now(&traffic);
     let deadline = target.sweep_timeout.map(|limit| began.instant + limit);
     let registry = Arc::new(Deadline::new(registry, deadline));
 
-    let mut found = Found::default();
+    let mut found = Findings::default();
     let mut selection = select(&*registry, target, known, catalog, &mut found).await;
     let repositories = selection.repositories.len() as u64;
     selection.add_unlisted(target, known, &mut found);
-    proofs.begin();
+    evidence_schedule.begin();
     progress.begin(selection.repositories.len() as u64);
     match target.mode {
         Mode::Authoritative => {
@@ -84,9 +85,9 @@ pub async fn sweep_watched<R: Registry + 'static>(
                 limits: target.limits,
                 tags: target.tags.clone(),
                 platforms: target.platforms.clone(),
-                proofs: Arc::clone(&proofs),
+                evidence_schedule: Arc::clone(&evidence_schedule),
                 manifests: Arc::clone(&manifests),
-                hashing: hashing.clone().filter(|_| proofs.hash_in_turn()),
+                blob_hasher: blob_hasher.clone().filter(|_| evidence_schedule.hash_in_turn()),
                 contradictions: Arc::clone(&contradictions),
                 observer,
             });
@@ -97,9 +98,9 @@ pub async fn sweep_watched<R: Registry + 'static>(
     }
     found.settle(&*registry).await;
     resolve_absent(&selection, known, (&manifests, &contradictions), &mut found);
-    found.contradicted.extend(hashing.iter().flat_map(|hashing| hashing.take_contradicted()));
+    found.contradicted.extend(blob_hasher.iter().flat_map(|blob_hasher| blob_hasher.take_contradicted()));
     contradictions.swept(&target.name, &found.contradicted, &found.cleared);
-    proofs.forget_unasked(SystemTime::now());
+    evidence_schedule.forget_unasked(SystemTime::now());
     began.report(target, &traffic, known, repositories, selection, found)
 }
 
@@ -107,8 +108,8 @@ pub async fn sweep_watched<R: Registry + 'static>(
 fn resolve_absent(
     selection: &Selection,
     known: &[Failure],
-    (manifests, contradictions): (&Manifests, &Contradictions),
-    found: &mut Found,
+    (manifests, contradictions): (&ManifestCache, &Contradictions),
+    found: &mut Findings,
 ) {
     if !selection.may_resolve {
         found.disproved.clear();
@@ -123,14 +124,14 @@ fn resolve_absent(
 }
 
 /// How things stood when a sweep began.
-struct Began {
+struct SweepStart {
     at: SystemTime,
     instant: Instant,
     requests: u64,
     received_bytes: u64,
 }
 
-impl Began {
+impl SweepStart {
     fn now(traffic: &Traffic) -> Self {
         Self {
             at: SystemTime::now(),
@@ -148,7 +149,7 @@ impl Began {
         known: &[Failure],
         repositories: u64,
         selection: Selection,
-        found: Found,
+        found: Findings,
     ) -> (Report, Changes) {
         let (failures, changes) = carry_over(known, found.failures, &found.disproved);
         // A shard to which none of the configured images fell has nothing to ask, and nothing that it could not judge.
@@ -224,7 +225,7 @@ async fn walk_all<R: Registry + 'static>(
     known: &[Failure],
     scope: &Arc<Scope>,
     progress: &Arc<Progress>,
-    found: &mut Found,
+    found: &mut Findings,
 ) {
     let mut known_in: HashMap<&Repository, Vec<Failure>> = HashMap::new();
     for failure in known {
@@ -273,7 +274,7 @@ async fn walk_all<R: Registry + 'static>(
 
 /// What a cache may be asked: the tags that the configuration names, by HEAD alone. One of a repository that it holds
 /// nothing of would be downloaded, and so would a digest that it does not hold.
-async fn ask_named<R: Registry>(registry: &R, target: &Target, selection: &Selection, found: &mut Found) {
+async fn ask_named<R: Registry>(registry: &R, target: &Target, selection: &Selection, found: &mut Findings) {
     for selector in &target.images {
         let ImageSelector::Image(image) = selector else { continue };
         let is_held = selection.repositories.contains_key(&image.repository);
@@ -282,11 +283,11 @@ async fn ask_named<R: Registry>(registry: &R, target: &Target, selection: &Selec
         }
         let judged = Inquiry::Resolution(image.reference.clone()).head(registry, &image.repository).await;
         match judged {
-            Verdict::Sound(_) => found.objects.manifest += 1,
+            Verdict::Intact(_) => found.objects.manifest += 1,
             // It does not hold the image, which is nothing unusual.
             Verdict::Suspect { suspicion, .. } if suspicion.reason() == Reason::Missing => continue,
             Verdict::Suspect { suspicion, detail } => found.unverified.push(unasked(image, suspicion.cause(), detail)),
-            Verdict::Unjudged { cause, detail } => found.unverified.push(unasked(image, cause, detail)),
+            Verdict::Unverified { cause, detail } => found.unverified.push(unasked(image, cause, detail)),
         }
         found.walked.insert(image.repository.clone());
         found.images += 1;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
-use super::found::Found;
+use super::findings::Findings;
 use crate::check::walk::Roots;
 use crate::config::{ImageSelector, Mode, Target};
 use crate::oci::{Image, Repository};
@@ -37,7 +37,7 @@ pub(super) async fn select<R: Registry>(
     target: &Target,
     known: &[Failure],
     catalog: &KnownCatalog,
-    found: &mut Found,
+    found: &mut Findings,
 ) -> Selection {
     if !target.images.is_empty() && target.mode == Mode::Authoritative {
         return configured(target, catalog);
@@ -72,7 +72,7 @@ pub(super) async fn select<R: Registry>(
 
 impl Selection {
     /// Holds a catalog that was read to its end against the last one, and the filter against it.
-    fn judge_catalog(&mut self, target: &Target, names: &[String], known: &[Failure], found: &mut Found) {
+    fn judge_catalog(&mut self, target: &Target, names: &[String], known: &[Failure], found: &mut Findings) {
         let trust;
         (trust, self.catalog) = self.catalog.judge(names, !known.is_empty(), SystemTime::now());
         self.may_resolve = trust == CatalogTrust::Complete;
@@ -114,7 +114,7 @@ impl Selection {
     }
 
     /// Adds the repositories of known failures that a catalog does not name: an incomplete one may have lost them.
-    pub fn add_unlisted(&mut self, target: &Target, known: &[Failure], found: &mut Found) {
+    pub fn add_unlisted(&mut self, target: &Target, known: &[Failure], found: &mut Findings) {
         if !self.is_reached || target.mode != Mode::Authoritative {
             return;
         }
@@ -154,7 +154,7 @@ fn configured(target: &Target, catalog: &KnownCatalog) -> Selection {
 }
 
 /// The repositories of a catalog that this process checks.
-fn admitted(target: &Target, names: &[String], found: &mut Found) -> BTreeMap<Repository, Roots> {
+fn admitted(target: &Target, names: &[String], found: &mut Findings) -> BTreeMap<Repository, Roots> {
     let mut repositories = BTreeMap::new();
     for name in names.iter().filter(|name| target.admits(name)) {
         match name.parse() {

@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use url::Url;
 
 use super::{ImageName, Trace, Tree};
-use crate::check::evidence::Proofs;
-use crate::check::judge::{self, Sound};
-use crate::check::manifest_cache::Manifests;
+use crate::check::evidence::EvidenceSchedule;
+use crate::check::judge::{self, IntactObject};
+use crate::check::manifest_cache::ManifestCache;
 use crate::check::sweep::{Job, sweep_watched};
 use crate::check::walk::Inquiry;
 use crate::config::{self, ByteEvidence, Confirm, Credentials, ImageSelector, Target};
@@ -50,7 +50,7 @@ impl Evidence {
 
 /// What is asked of all images.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct VerifyOptions {
     /// How blobs are proved.
     pub evidence: Evidence,
     /// Platforms that must exist; empty: all that an index names.
@@ -72,7 +72,7 @@ pub struct Check {
 
 /// What one look at a registry's images found.
 #[derive(Debug)]
-pub struct Look {
+pub struct Verification {
     /// The report of the sweep, with the platforms that are not there.
     pub report: Report,
     /// Each image with its tree.
@@ -81,7 +81,7 @@ pub struct Look {
     pub evidence: Evidence,
 }
 
-impl Look {
+impl Verification {
     /// What one of its images comes down to.
     pub fn verdict(&self, name: &ImageName) -> Verdict {
         let image = image(name);
@@ -106,7 +106,7 @@ impl Check {
     /// # Errors
     ///
     /// [`ClientError`] if a client cannot be set up.
-    pub async fn of(names: Vec<ImageName>, settings: &Settings) -> Result<Vec<Self>, ClientError> {
+    pub async fn of(names: Vec<ImageName>, settings: &VerifyOptions) -> Result<Vec<Self>, ClientError> {
         let mut groups: Vec<Vec<ImageName>> = Vec::new();
         for name in names {
             match groups.iter_mut().find(|group| group[0].host == name.host) {
@@ -118,7 +118,7 @@ impl Check {
         join_all(groups.into_iter().map(|group| Self::of_one(group, settings))).await.into_iter().collect()
     }
 
-    async fn of_one(names: Vec<ImageName>, settings: &Settings) -> Result<Self, ClientError> {
+    async fn of_one(names: Vec<ImageName>, settings: &VerifyOptions) -> Result<Self, ClientError> {
         let first = &names[0];
         let host = first.registry_host();
         let plain = settings.plain_http || (first.is_local() && speaks_plain_http(&with_port(host)).await);
@@ -158,16 +158,16 @@ impl Check {
     }
 
     /// Walks the images now; `trace` may be watched meanwhile.
-    pub async fn look(&self, trace: Arc<Trace>) -> Look {
-        let proofs = Arc::new(Proofs::one_shot(&self.target.evidence));
+    pub async fn look(&self, trace: Arc<Trace>) -> Verification {
+        let evidence_schedule = Arc::new(EvidenceSchedule::one_shot(&self.target.evidence));
         let traffic = Arc::clone(&self.traffic);
-        let manifests = Arc::new(Manifests::none());
+        let manifests = Arc::new(ManifestCache::none());
         let catalog = KnownCatalog::default();
         let job = Job {
             target: &self.target,
-            proofs,
+            evidence_schedule,
             manifests,
-            hashing: None,
+            blob_hasher: None,
             traffic,
             known: &[],
             catalog: &catalog,
@@ -189,7 +189,7 @@ impl Check {
                 add_absent_platforms(&mut report, &image, tree);
             }
         }
-        Look { report, trees, evidence: self.evidence }
+        Verification { report, trees, evidence: self.evidence }
     }
 
     /// What is odd about the tag beside a digest: it is not what is verified, but somebody may believe so.
@@ -197,10 +197,10 @@ impl Check {
         let (tag, digest) = name.tag.as_ref().zip(name.digest.as_ref())?;
         let tag_now = Inquiry::Resolution(Reference::Tag(tag.clone())).head(&*self.client, &name.repository).await;
         let said = match tag_now {
-            judge::Verdict::Sound(Sound { digest: Some(now), .. }) if now == *digest => return None,
-            judge::Verdict::Sound(Sound { digest: Some(now), .. }) => format!("is {now} now"),
-            judge::Verdict::Sound(_) => return None,
-            judge::Verdict::Suspect { detail, .. } | judge::Verdict::Unjudged { detail, .. } => {
+            judge::Verdict::Intact(IntactObject { digest: Some(now), .. }) if now == *digest => return None,
+            judge::Verdict::Intact(IntactObject { digest: Some(now), .. }) => format!("is {now} now"),
+            judge::Verdict::Intact(_) => return None,
+            judge::Verdict::Suspect { detail, .. } | judge::Verdict::Unverified { detail, .. } => {
                 format!("could not be read: {detail}")
             }
         };

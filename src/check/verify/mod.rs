@@ -8,7 +8,7 @@ mod image_name;
 mod trace;
 mod tree;
 
-pub use check::{Check, Evidence, Look, Settings};
+pub use check::{Check, Evidence, Verification, VerifyOptions};
 pub use image_name::{ImageName, ImageNameError};
 pub use trace::Trace;
 pub use tree::{Mark, Row, Tree};

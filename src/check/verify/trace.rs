@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::check::evidence::Evidence;
-use crate::check::judge::{Sound, Verdict};
+use crate::check::judge::{IntactObject, Verdict};
 use crate::check::walk::{Observation, Observer};
 use crate::oci::{Digest, Manifest, Platform, Reference, Repository};
 use crate::registry::Object;
@@ -13,12 +13,12 @@ use crate::registry::Object;
 /// Remembers what each question brought.
 #[derive(Debug, Default)]
 pub struct Trace {
-    seen: Mutex<HashMap<(Repository, Place), Seen>>,
+    seen: Mutex<HashMap<(Repository, ObjectRef), Seen>>,
 }
 
 /// An object by its endpoint, within a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum ObjectRef {
     /// At the manifests' endpoint.
     Manifest(Reference),
     /// At the blobs' endpoint.
@@ -48,28 +48,28 @@ pub struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeenState {
     /// It is as it should be.
-    Sound,
+    Intact,
     /// Something speaks against it.
     Suspect,
     /// They say nothing of it.
-    Unjudged,
+    Unverified,
 }
 
 impl Trace {
     /// What is known of an object.
-    pub fn of(&self, repository: &Repository, place: &Place) -> Option<Seen> {
-        self.seen().get(&(repository.clone(), place.clone())).cloned()
+    pub fn of(&self, repository: &Repository, object: &ObjectRef) -> Option<Seen> {
+        self.seen().get(&(repository.clone(), object.clone())).cloned()
     }
 
     /// The digest of the manifest that a reference names, as far as it is known.
     pub fn resolve(&self, repository: &Repository, reference: &Reference) -> Option<Digest> {
         match reference {
             Reference::Digest(digest) => Some(digest.clone()),
-            Reference::Tag(_) => self.of(repository, &Place::Manifest(reference.clone()))?.resolved,
+            Reference::Tag(_) => self.of(repository, &ObjectRef::Manifest(reference.clone()))?.resolved,
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<(Repository, Place), Seen>> {
+    fn seen(&self) -> MutexGuard<'_, HashMap<(Repository, ObjectRef), Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,18 +77,18 @@ impl Trace {
 impl Observer for Trace {
     fn observe(&self, observation: &Observation<'_>) {
         let Observation { repository, object, verdict, evidence, took } = *observation;
-        let place = match object {
-            Object::Manifest(reference) => Place::Manifest(reference.clone()),
-            Object::Blob(digest) => Place::Blob(digest.clone()),
+        let key = match object {
+            Object::Manifest(reference) => ObjectRef::Manifest(reference.clone()),
+            Object::Blob(digest) => ObjectRef::Blob(digest.clone()),
         };
-        let evidence = Some(evidence).filter(|_| matches!((object, verdict), (Object::Blob(_), Verdict::Sound(_))));
-        let (state, sound) = match verdict {
-            Verdict::Sound(sound) => (SeenState::Sound, sound.clone()),
-            Verdict::Suspect { .. } => (SeenState::Suspect, Sound::default()),
-            Verdict::Unjudged { .. } => (SeenState::Unjudged, Sound::default()),
+        let evidence = Some(evidence).filter(|_| matches!((object, verdict), (Object::Blob(_), Verdict::Intact(_))));
+        let (state, intact) = match verdict {
+            Verdict::Intact(intact) => (SeenState::Intact, intact.clone()),
+            Verdict::Suspect { .. } => (SeenState::Suspect, IntactObject::default()),
+            Verdict::Unverified { .. } => (SeenState::Unverified, IntactObject::default()),
         };
-        let Sound { length, digest: resolved, manifest, platform, is_remembered: _ } = sound;
+        let IntactObject { length, digest: resolved, manifest, platform, is_remembered: _ } = intact;
         let seen = Seen { took, state, length, resolved, manifest, platform, evidence };
-        self.seen().insert((repository.clone(), place), seen);
+        self.seen().insert((repository.clone(), key), seen);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::ImageName;
-use super::trace::{Place, Seen, SeenState, Trace};
+use super::trace::{ObjectRef, Seen, SeenState, Trace};
 use crate::check::evidence::Evidence;
 use crate::oci::{Descriptor, Digest, Manifest, Platform, Reference, Repository};
 use crate::report::{Cause, Reason, Report};
@@ -105,7 +105,7 @@ struct Builder<'a> {
     trace: &'a Trace,
     /// `None` while the sweep goes on.
     findings: Option<HashMap<String, Mark>>,
-    shown: HashSet<Place>,
+    shown: HashSet<ObjectRef>,
     /// True if a child says of no platform that it is for it, and may be for any.
     undeclared: bool,
     tree: Tree,
@@ -113,8 +113,8 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn unresolved(&mut self, reference: &Reference) {
-        let place = Place::Manifest(reference.clone());
-        let seen = self.trace.of(self.repository, &place);
+        let object = ObjectRef::Manifest(reference.clone());
+        let seen = self.trace.of(self.repository, &object);
         let reference = reference.to_string();
         self.row(&[], (&format!("tag {reference}"), true), &reference, None, seen.as_ref());
     }
@@ -144,14 +144,14 @@ impl Builder<'_> {
     }
 
     fn manifest_of(&self, digest: &Digest) -> Option<Manifest> {
-        let seen = self.trace.of(self.repository, &Place::Manifest(Reference::Digest(digest.clone())))?;
+        let seen = self.trace.of(self.repository, &ObjectRef::Manifest(Reference::Digest(digest.clone())))?;
         seen.manifest.map(|manifest| *manifest)
     }
 
     /// A manifest, and what it names, unless that stands further up already.
     fn manifest(&mut self, last: &[bool], label: &str, digest: &Digest, descriptor: Option<&Descriptor>) {
-        let place = Place::Manifest(Reference::Digest(digest.clone()));
-        let is_new = self.object(last, (label, true), digest, place, descriptor.and_then(|child| child.size));
+        let object = ObjectRef::Manifest(Reference::Digest(digest.clone()));
+        let is_new = self.object(last, (label, true), digest, object, descriptor.and_then(|child| child.size));
         let manifest = self.manifest_of(digest).filter(|_| is_new && last.len() < DEPTH_LIMIT);
         let Some(Manifest { manifests, config, layers, .. }) = manifest else {
             self.undeclared |= is_new && descriptor.is_some_and(|child| child.platform.is_none() && !child.attestation);
@@ -171,13 +171,13 @@ impl Builder<'_> {
         }
         let blobs = config.iter().map(|config| ("config", config)).chain(layers.iter().map(|layer| ("layer", layer)));
         for ((label, blob), last) in blobs.zip(below) {
-            self.object(&last, (label, false), &blob.digest, Place::Blob(blob.digest.clone()), blob.size);
+            self.object(&last, (label, false), &blob.digest, ObjectRef::Blob(blob.digest.clone()), blob.size);
         }
     }
 
     /// Holds the platform that an index declares against the one that the config names.
     fn compare_platforms(&mut self, descriptor: Option<&Descriptor>, config: &Descriptor) {
-        let read = self.trace.of(self.repository, &Place::Blob(config.digest.clone()));
+        let read = self.trace.of(self.repository, &ObjectRef::Blob(config.digest.clone()));
         let Some(actual) = read.and_then(|config| config.platform) else {
             let is_image = config.media_type.as_deref().is_none_or(|text| text.contains("image"));
             self.undeclared |= is_image && descriptor.is_some_and(|child| child.platform.is_none());
@@ -203,13 +203,13 @@ impl Builder<'_> {
         last: &[bool],
         (label, is_manifest): (&str, bool),
         digest: &Digest,
-        place: Place,
+        object: ObjectRef,
         size: Option<u64>,
     ) -> bool {
-        let seen = self.trace.of(self.repository, &place);
+        let seen = self.trace.of(self.repository, &object);
         let size = size.or_else(|| seen.as_ref()?.length);
         self.row(last, (label, is_manifest), &digest.to_string(), size, seen.as_ref());
-        let is_new = self.shown.insert(place);
+        let is_new = self.shown.insert(object);
         if let Some(row) = self.tree.rows.last_mut() {
             row.digest = Some(digest.clone());
             row.took = row.took.filter(|_| is_new);
@@ -229,13 +229,13 @@ impl Builder<'_> {
         let mark = match &self.findings {
             Some(findings) => findings.get(reference).copied().unwrap_or(match state {
                 None => Mark::Unwanted,
-                Some(SeenState::Sound) => Mark::Intact,
-                Some(SeenState::Suspect | SeenState::Unjudged) => Mark::Absent,
+                Some(SeenState::Intact) => Mark::Intact,
+                Some(SeenState::Suspect | SeenState::Unverified) => Mark::Absent,
             }),
             None => match state {
                 None => Mark::Waiting,
-                Some(SeenState::Sound) => Mark::Intact,
-                Some(SeenState::Suspect | SeenState::Unjudged) => Mark::Confirming,
+                Some(SeenState::Intact) => Mark::Intact,
+                Some(SeenState::Suspect | SeenState::Unverified) => Mark::Confirming,
             },
         };
         self.tree.rows.push(Row {

@@ -1,4 +1,4 @@
-//! Asking again about an object that is in doubt, until its answers agree or contradict each other.
+//! ConfirmOptions again about an object that is in doubt, until its answers agree or contradict each other.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub enum Doubt {
 
 /// How it is asked for again.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking<'a> {
+pub struct ConfirmOptions<'a> {
     /// How often, and how long after one another.
     pub confirm: Confirm,
     /// Every answer so far came before this, over a connection that was opened before.
@@ -72,9 +72,9 @@ pub async fn confirm<R: Registry>(
     repository: &Repository,
     inquiry: Inquiry,
     doubt: Doubt,
-    asking: Asking<'_>,
+    asking: ConfirmOptions<'_>,
 ) -> Confirmation {
-    let Asking { confirm, since, head_alone } = asking;
+    let ConfirmOptions { confirm, since, head_alone } = asking;
     let began = Instant::now();
     let inquiry = inquiry.confirming();
     let is_remembered = matches!(doubt, Doubt::Remembered | Doubt::Suspected { is_remembered: true, .. });
@@ -138,14 +138,14 @@ impl Seen {
     fn take(&mut self, judged: Judged) -> bool {
         self.exchanges += judged.exchanges;
         match judged.verdict {
-            Verdict::Sound(sound) => {
+            Verdict::Intact(intact) => {
                 let good = judged
                     .answered
                     .map_or_else(String::new, |(method, status)| format!("{} {status}", method.as_str()));
                 if let Some((suspicion, bad)) = self.bad.as_ref().filter(|_| !self.is_heads) {
                     self.contradiction = suspicion.contradicts().then(|| (bad.clone(), good.clone()));
                 }
-                self.good = Some((Verdict::Sound(sound), good));
+                self.good = Some((Verdict::Intact(intact), good));
                 self.evidence = self.evidence.max(judged.evidence);
                 self.bad.is_some() && !self.is_heads
             }
@@ -158,8 +158,8 @@ impl Seen {
                 self.is_heads = judged.answered.is_some_and(|(method, _)| method == Method::Head);
                 false
             }
-            unjudged @ Verdict::Unjudged { .. } => {
-                self.trouble = Some(unjudged);
+            unverified @ Verdict::Unverified { .. } => {
+                self.trouble = Some(unverified);
                 true
             }
         }
@@ -195,7 +195,7 @@ impl Seen {
                 Verdict::Suspect { suspicion, detail }
             }
             // Nothing was asked, so that what was known before stays.
-            (None, None, None) => Verdict::Sound(crate::check::judge::Sound::default()),
+            (None, None, None) => Verdict::Intact(crate::check::judge::IntactObject::default()),
         };
         Confirmation {
             verdict,

@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicU32;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 
-use super::confirmation::{Asking, Confirmation, Doubt, confirm};
+use super::blob_hasher::BrokenBlob;
+use super::confirmation::{ConfirmOptions, Confirmation, Doubt, confirm};
 use super::graph::{Finding, Grounds, NodeState};
-use super::hashing::Bad;
 use super::{Subject, Walk};
 use crate::check::contradictions::Contradiction;
 use crate::check::judge::{Suspicion, Verdict};
@@ -49,8 +49,11 @@ impl<R: Registry + 'static> Walk<R> {
         let open = self.doubts();
         self.contradicting.asked.extend(open.iter().map(|(subject, ..)| *subject));
         let walk = &*self;
-        let asking =
-            Asking { confirm: self.scope.confirm, since: Instant::now(), head_alone: &self.contradicting.head_alone };
+        let asking = ConfirmOptions {
+            confirm: self.scope.confirm,
+            since: Instant::now(),
+            head_alone: &self.contradicting.head_alone,
+        };
         let confirmations = stream::iter(open).map(|(subject, doubt, may_be_absent)| {
             let (registry, repository) = (Arc::clone(&self.registry), self.repository.clone());
             let inquiry = self.inquiry(subject);
@@ -92,7 +95,7 @@ impl<R: Registry + 'static> Walk<R> {
         let roots = self.graph.roots.iter().enumerate().filter(|(_, root)| !root.gone);
         let roots = roots.map(|(id, root)| (Subject::Root(id), root.finding.as_ref(), root.node.is_some(), false));
         let nodes = self.graph.nodes.iter().enumerate().map(|(id, node)| {
-            let is_served = matches!(node.state, NodeState::Sound(_));
+            let is_served = matches!(node.state, NodeState::Intact(_));
             (Subject::Node(id), node.finding(), is_served, node.may_be_absent)
         });
         let doubt = |(subject, finding, is_served, may_be_absent): (Subject, Option<&Finding>, bool, bool)| {
@@ -130,8 +133,10 @@ impl<R: Registry + 'static> Walk<R> {
             self.graph.roots[root].finding = None;
         }
         let (verdict, answers) = match (&verdict, subject) {
-            (Verdict::Sound(_), Subject::Node(id)) => match self.weigh(id, evidence) {
-                Some(Bad { suspicion, detail, answers, .. }) => (Verdict::Suspect { suspicion, detail }, answers),
+            (Verdict::Intact(_), Subject::Node(id)) => match self.weigh(id, evidence) {
+                Some(BrokenBlob { suspicion, detail, answers, .. }) => {
+                    (Verdict::Suspect { suspicion, detail }, answers)
+                }
                 None => {
                     self.proved(id, evidence);
                     (verdict, answers)
@@ -150,7 +155,7 @@ impl<R: Registry + 'static> Walk<R> {
         self.tally.answers += u64::from(confirmation.exchanges);
         match (confirmation.contradiction, confirmation.verdict) {
             (Some(answers), _) => self.contradicted(subject, answers),
-            (None, Verdict::Sound(_)) => {}
+            (None, Verdict::Intact(_)) => {}
             (None, _) => drop(self.contradicting.unanswered.insert(self.image(subject))),
         }
     }
@@ -166,7 +171,7 @@ impl<R: Registry + 'static> Walk<R> {
         if let Some(since) = since {
             let detail =
                 format!("it contradicts itself {since}: {bad}, but also {good}; a replica or a cache is stale");
-            let finding = Finding::Unjudged { cause: Cause::Protocol, detail };
+            let finding = Finding::Unverified { cause: Cause::Protocol, detail };
             match subject {
                 Subject::Root(root) => self.graph.roots[root].finding = Some(finding),
                 Subject::Node(id) if self.graph.nodes[id].finding().is_none() => {
@@ -190,7 +195,7 @@ impl<R: Registry + 'static> Walk<R> {
 
     /// What was remembered and did not contradict itself this time, or is needed no more.
     pub(super) fn cleared(&self, list_was_read: bool) -> Vec<Image> {
-        let unread = |finding: Option<&Finding>| matches!(finding, Some(Finding::Unjudged { .. }));
+        let unread = |finding: Option<&Finding>| matches!(finding, Some(Finding::Unverified { .. }));
         let is_all_read = list_was_read
             && !self.graph.roots.iter().any(|root| unread(root.finding.as_ref()))
             && !self.graph.nodes.iter().any(|node| node.is_manifest() && unread(node.finding()));

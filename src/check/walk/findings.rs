@@ -62,7 +62,7 @@ pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
     (0..graph.roots.len()).for_each(|id| reading.root(id));
     (0..graph.nodes.len()).for_each(|id| reading.node(id));
     for node in &graph.nodes {
-        if matches!(node.state, NodeState::Sound(_)) {
+        if matches!(node.state, NodeState::Intact(_)) {
             *tally.served.get_mut(node.kind) += 1;
         }
     }
@@ -83,7 +83,7 @@ pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
         images: graph.roots.iter().filter(|root| !root.gone).count() as u64,
         objects: objects(graph),
         tally,
-        witnesses: witnesses(graph),
+        canaries: canaries(graph),
         contradicted,
         cleared,
         suspected: reading.suspected,
@@ -93,7 +93,7 @@ pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
 }
 
 fn is_answered(root: &Root) -> bool {
-    root.node.is_some() || !matches!(root.finding, Some(Finding::Unjudged { .. }))
+    root.node.is_some() || !matches!(root.finding, Some(Finding::Unverified { .. }))
 }
 
 fn unwalked(graph: &Graph, known: &[Failure]) -> HashSet<Image> {
@@ -115,13 +115,13 @@ fn objects(graph: &Graph) -> ObjectCounts {
     counts
 }
 
-fn witnesses(graph: &Graph) -> Vec<Inquiry> {
-    let sound = |is_manifest: bool| {
+fn canaries(graph: &Graph) -> Vec<Inquiry> {
+    let intact = |is_manifest: bool| {
         graph.nodes.iter().find(|node| {
-            node.is_manifest() == is_manifest && matches!(node.state, NodeState::Sound(_)) && node.size != Some(0)
+            node.is_manifest() == is_manifest && matches!(node.state, NodeState::Intact(_)) && node.size != Some(0)
         })
     };
-    [sound(true), sound(false)].into_iter().flatten().map(inquiry_of).collect()
+    [intact(true), intact(false)].into_iter().flatten().map(inquiry_of).collect()
 }
 
 /// How a node is asked for by GET.
@@ -170,7 +170,7 @@ impl Reading<'_> {
                 let inquiry = || Inquiry::Resolution(root.reference.clone());
                 self.add(failure, *suspicion, *grounds, inquiry);
             }
-            Finding::Unjudged { cause, detail } => self.unverified.push(Unverified {
+            Finding::Unverified { cause, detail } => self.unverified.push(Unverified {
                 repository: Some(self.repository.to_string()),
                 reference: root.reference.to_string(),
                 kind: Some(Kind::Manifest),
@@ -185,7 +185,7 @@ impl Reading<'_> {
         let node = &self.graph.nodes[id];
         match &node.state {
             NodeState::Permitted | NodeState::Waiting => {}
-            NodeState::Sound(length) => {
+            NodeState::Intact(length) => {
                 let mut stated = node.parents.iter().filter_map(|&(_, size)| size);
                 // Two descriptors of one object cannot both be right.
                 match length.and_then(|length| Some((length, stated.find(|&size| size != length)?))) {
@@ -200,7 +200,7 @@ impl Reading<'_> {
             NodeState::Found(Finding::Suspect { suspicion, detail, grounds }) => {
                 self.suspect(id, *suspicion, detail, *grounds, None);
             }
-            NodeState::Found(Finding::Unjudged { cause, detail }) => {
+            NodeState::Found(Finding::Unverified { cause, detail }) => {
                 let (roots, _) = self.reach.of(id, None);
                 if !roots.is_empty() {
                     self.unverified_keys.insert(FailureKey {
@@ -294,7 +294,7 @@ impl Reading<'_> {
     fn is_proved(&self, known: &Failure) -> bool {
         let Some(digest) = &known.digest else { return false };
         let mut found = self.graph.find(digest).peekable();
-        found.peek().is_some() && found.all(|node| matches!(node.state, NodeState::Sound(_) | NodeState::Permitted))
+        found.peek().is_some() && found.all(|node| matches!(node.state, NodeState::Intact(_) | NodeState::Permitted))
     }
 
     /// True if an image that needed a bad object may still do so, because something above the object could not be read.
@@ -308,7 +308,7 @@ impl Reading<'_> {
             (None, None) => false,
             (None, Some(_)) => self.opaque.get(&id).is_some_and(|unread| {
                 unread.iter().any(|&node| match self.graph.nodes[node].finding() {
-                    Some(Finding::Unjudged { .. }) => true,
+                    Some(Finding::Unverified { .. }) => true,
                     // Known to be bad itself: it still stands between the image and what was found below it.
                     _ => known.path.contains(&self.graph.nodes[node].digest.to_string()),
                 })

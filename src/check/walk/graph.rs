@@ -71,7 +71,7 @@ pub enum NodeState {
     /// Nothing yet.
     Waiting,
     /// It is as it should be; its length, where it is known.
-    Sound(Option<u64>),
+    Intact(Option<u64>),
     /// It is absent, and may be.
     Permitted,
     /// It is not, or could not be judged.
@@ -91,7 +91,7 @@ pub enum Finding {
         grounds: Grounds,
     },
     /// It could not be judged.
-    Unjudged {
+    Unverified {
         /// Why not.
         cause: Cause,
         /// What was seen, in words.
@@ -193,12 +193,12 @@ impl Graph {
         }
         if is_new && depth > deepest {
             let detail = format!("indexes are nested more than {deepest} deep");
-            node.state = NodeState::Found(Finding::Unjudged { cause: Cause::Protocol, detail });
+            node.state = NodeState::Found(Finding::Unverified { cause: Cause::Protocol, detail });
             return None;
         }
         if is_new && node.digest.algorithm().is_none() {
             let detail = "the digest's algorithm is unknown".to_string();
-            node.state = NodeState::Found(Finding::Unjudged { cause: Cause::Protocol, detail });
+            node.state = NodeState::Found(Finding::Unverified { cause: Cause::Protocol, detail });
             return None;
         }
         is_new.then_some(id)

@@ -1,8 +1,8 @@
 //! One question about one object, asked and judged.
 
 use crate::check::evidence::Evidence;
-use crate::check::judge::{self, Sound, Verdict};
-use crate::check::manifest_cache::KnownManifest;
+use crate::check::judge::{self, IntactObject, Verdict};
+use crate::check::manifest_cache::CachedManifest;
 use crate::oci::{Digest, Reference, Repository};
 use crate::registry::{Answer, Body, Brought, How, Method, Object, Question, Registry, Trouble};
 use crate::report::Cause;
@@ -105,11 +105,11 @@ impl Inquiry {
         }
         match &judged.verdict {
             // Its beginning came, and nothing says how much there is.
-            Verdict::Sound(Sound { length: None, .. })
+            Verdict::Intact(IntactObject { length: None, .. })
                 if matches!(self, Self::Blob { size: Some(1..), .. }) && judged.evidence < Evidence::LastByte =>
             {
                 let detail = "no answer tells the length".to_string();
-                Judged { verdict: Verdict::Unjudged { cause: Cause::Protocol, detail }, ..judged }
+                Judged { verdict: Verdict::Unverified { cause: Cause::Protocol, detail }, ..judged }
             }
             _ => judged,
         }
@@ -118,14 +118,14 @@ impl Inquiry {
     /// The form of the question that follows an answer which leaves the matter open.
     fn next(&self, asked: How, answer: Option<&Answer>, judged: &Judged) -> Option<How> {
         let length = match &judged.verdict {
-            Verdict::Sound(sound) => sound.length,
-            Verdict::Unjudged { cause: Cause::Protocol, .. } => None,
+            Verdict::Intact(intact) => intact.length,
+            Verdict::Unverified { cause: Cause::Protocol, .. } => None,
             _ => return None,
         };
-        let is_sound = matches!(judged.verdict, Verdict::Sound(_));
+        let is_intact = matches!(judged.verdict, Verdict::Intact(_));
         match (self, asked) {
             (Self::Resolution(_), How::Head) => {
-                matches!(&judged.verdict, Verdict::Sound(Sound { digest: None, .. })).then_some(How::Whole)
+                matches!(&judged.verdict, Verdict::Intact(IntactObject { digest: None, .. })).then_some(How::Whole)
             }
             (Self::Blob { size: Some(size @ 1..), .. }, How::Head) => {
                 length.is_none().then_some(How::LastByte { size: *size })
@@ -134,7 +134,7 @@ impl Inquiry {
             (Self::Blob { size: None, evidence: Evidence::LastByte, .. }, How::Head) => {
                 length.filter(|&length| length > 0).map(|size| How::LastByte { size })
             }
-            (Self::Blob { size: Some(size), .. }, How::LastByte { .. }) if !is_sound => {
+            (Self::Blob { size: Some(size), .. }, How::LastByte { .. }) if !is_intact => {
                 Some(How::Unranged { size: *size })
             }
             // Another byte than the last one.
@@ -144,7 +144,7 @@ impl Inquiry {
                 Some(How::Unranged { size: *size })
             }
             (Self::Blob { size: Some(_), .. }, How::LastByte { .. } | How::Unranged { .. }) => {
-                (is_sound && length.is_none()).then_some(How::Head)
+                (is_intact && length.is_none()).then_some(How::Head)
             }
             _ => None,
         }
@@ -155,7 +155,7 @@ impl Inquiry {
         &self,
         registry: &R,
         repository: &Repository,
-        known: KnownManifest,
+        known: CachedManifest,
     ) -> Judged {
         let Self::Manifest(digest, size) = self else {
             return Box::pin(self.ask(registry, repository, false)).await;
@@ -184,11 +184,11 @@ impl Inquiry {
     async fn put<R: Registry>(&self, registry: &R, question: &Question) -> (Judged, Option<How>) {
         let result = registry.ask(question).await;
         let verdict = match self.judge(&result) {
-            Verdict::Sound(Sound { digest: None, .. })
+            Verdict::Intact(IntactObject { digest: None, .. })
                 if matches!((self, question.how), (Self::Resolution(_), How::Whole)) =>
             {
                 let detail = "the answer names no digest and brings no bytes".to_string();
-                Verdict::Unjudged { cause: Cause::Protocol, detail }
+                Verdict::Unverified { cause: Cause::Protocol, detail }
             }
             verdict => verdict,
         };
@@ -218,7 +218,7 @@ impl Judged {
         let exchanges = self.exchanges + second.exchanges;
         match (&self.verdict, &second.verdict) {
             // The last byte came; HEAD was only to tell whether more follows.
-            (Verdict::Sound(_), Verdict::Unjudged { .. }) if self.evidence >= Evidence::LastByte => {
+            (Verdict::Intact(_), Verdict::Unverified { .. }) if self.evidence >= Evidence::LastByte => {
                 Self { exchanges, ..self }
             }
             _ => Self { exchanges, evidence: self.evidence.max(second.evidence), ..second },

@@ -4,11 +4,11 @@
 //! what looked bad; and it reads the tags again whose images look broken, since one may have been deleted or moved
 //! meanwhile, in which case its new content is walked.
 
+mod blob_hasher;
 mod confirmation;
 mod doubts;
 mod findings;
 mod graph;
-mod hashing;
 mod inquiry;
 mod observer;
 mod tags;
@@ -24,23 +24,23 @@ use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 
+pub use blob_hasher::{BlobHasher, DueBlob, FindingChange};
 pub use graph::wanted_children;
-pub use hashing::{Change, Due, Hashing};
 pub use inquiry::Inquiry;
 pub use observer::{Observation, Observer};
 pub use walked::{Suspected, Tally, Walked};
 
 use crate::check::contradictions::Contradictions;
-use crate::check::evidence::{Evidence, Proofs};
+use crate::check::evidence::{Evidence, EvidenceSchedule};
 use crate::check::judge::{Suspicion, Verdict};
-use crate::check::manifest_cache::{KnownManifest, Manifests};
+use crate::check::manifest_cache::{CachedManifest, ManifestCache};
 use crate::config::{Confirm, Filter, Limits};
 use crate::oci::{Digest, Manifest, Platform, Reference, Repository};
 use crate::registry::{ListEnd, Method, Object, Registry, may_pass};
 use crate::report::{Cause, Failure, Kind, Reason};
+use blob_hasher::BrokenBlob;
 use doubts::Contradicting;
 use graph::{Finding, Graph, Grounds, NodeId, NodeState, Root, RootId};
-use hashing::Bad;
 use inquiry::Judged;
 use tags::Listed;
 
@@ -64,11 +64,11 @@ pub struct Scope {
     /// Children that must exist; empty: all.
     pub platforms: Vec<Platform>,
     /// Which blobs are proved by their last byte.
-    pub proofs: Arc<Proofs>,
+    pub evidence_schedule: Arc<EvidenceSchedule>,
     /// Where the manifests go that are hashed.
-    pub manifests: Arc<Manifests>,
+    pub manifests: Arc<ManifestCache>,
     /// Who hashes blobs beside the walk; `None`: what is to be hashed is hashed in it.
-    pub hashing: Option<Arc<Hashing>>,
+    pub blob_hasher: Option<Arc<BlobHasher>>,
     /// What contradicted itself in an earlier sweep.
     pub contradictions: Arc<Contradictions>,
     /// Who watches.
@@ -207,7 +207,7 @@ impl<R: Registry + 'static> Walk<R> {
     fn resolved(&mut self, root: RootId, digest: Digest) {
         if digest.algorithm().is_none() {
             let detail = "the digest's algorithm is unknown".to_string();
-            self.graph.roots[root].finding = Some(Finding::Unjudged { cause: Cause::Protocol, detail });
+            self.graph.roots[root].finding = Some(Finding::Unverified { cause: Cause::Protocol, detail });
             return;
         }
         self.queue.extend(self.graph.resolve(root, digest).map(Subject::Node));
@@ -240,15 +240,15 @@ impl<R: Registry + 'static> Walk<R> {
 
     /// A manifest that was hashed lately enough: it cannot have changed under its digest, so that its headers do until it
     /// is due again. Not where somebody watches, who wants it whole.
-    fn remembered(&self, subject: Subject) -> Option<KnownManifest> {
+    fn remembered(&self, subject: Subject) -> Option<CachedManifest> {
         let Subject::Node(id) = subject else { return None };
         let node = &self.graph.nodes[id];
         if !node.is_manifest() || self.scope.observer.is_some() {
             return None;
         }
         let known = self.scope.manifests.get(&self.repository, &node.digest)?;
-        let (proofs, now) = (&self.scope.proofs, SystemTime::now());
-        let is_due = proofs.is_manifest_due(&self.repository, &node.digest, known.hashed_at, now);
+        let (evidence_schedule, now) = (&self.scope.evidence_schedule, SystemTime::now());
+        let is_due = evidence_schedule.is_manifest_due(&self.repository, &node.digest, known.hashed_at, now);
         (!known.is_doubted && !is_due).then_some(known)
     }
 
@@ -256,35 +256,36 @@ impl<R: Registry + 'static> Walk<R> {
     fn wanted(&self, id: NodeId) -> Evidence {
         let node = &self.graph.nodes[id];
         let now = SystemTime::now();
-        let wanted = match &self.scope.hashing {
-            None => self.scope.proofs.wanted(&self.repository, &node.digest, now),
-            Some(hashing) => {
-                let (wanted, due) = self.scope.proofs.wanted_beside(&self.repository, &node.digest, now);
+        let wanted = match &self.scope.blob_hasher {
+            None => self.scope.evidence_schedule.wanted(&self.repository, &node.digest, now),
+            Some(blob_hasher) => {
+                let (wanted, due) = self.scope.evidence_schedule.wanted_beside(&self.repository, &node.digest, now);
                 if let Some(hashed_at) = due {
-                    hashing.name(self.due(id), hashed_at);
+                    blob_hasher.name(self.due(id), hashed_at);
                 }
                 // What GET did not deliver, HEAD does not clear.
-                let is_doubted = hashing.was_not_delivered(&self.repository, &node.digest);
+                let is_doubted = blob_hasher.was_not_delivered(&self.repository, &node.digest);
                 wanted.max(if is_doubted { Evidence::LastByte } else { Evidence::Head })
             }
         };
         wanted.max(self.insisted.get(&id).copied().unwrap_or(Evidence::Head))
     }
 
-    fn due(&self, id: NodeId) -> Due {
+    fn due(&self, id: NodeId) -> DueBlob {
         let node = &self.graph.nodes[id];
-        Due { repository: self.repository.clone(), digest: node.digest.clone(), size: node.size }
+        DueBlob { repository: self.repository.clone(), digest: node.digest.clone(), size: node.size }
     }
 
     /// Holds what an answer proved of a blob against what is known otherwise. Gives what was found beside the walk, if that
     /// says that it is bad; the blob is in the queue again, if something else than what came has to clear it.
-    fn weigh(&mut self, id: NodeId, evidence: Evidence) -> Option<Bad> {
+    fn weigh(&mut self, id: NodeId, evidence: Evidence) -> Option<BrokenBlob> {
         let node = &self.graph.nodes[id];
         if node.is_manifest() || evidence == Evidence::Content {
             return None;
         }
-        let hashing = self.scope.hashing.clone();
-        if let Some(bad) = hashing.as_ref().and_then(|hashing| hashing.bad(&self.repository, &node.digest)) {
+        let blob_hasher = self.scope.blob_hasher.clone();
+        if let Some(bad) = blob_hasher.as_ref().and_then(|blob_hasher| blob_hasher.bad(&self.repository, &node.digest))
+        {
             return Some(bad);
         }
         let &(reason, since) = self.known.get(&node.digest)?;
@@ -296,12 +297,12 @@ impl<R: Registry + 'static> Walk<R> {
         if evidence >= needed {
             return None;
         }
-        match hashing {
-            Some(hashing) if needed == Evidence::Content => {
+        match blob_hasher {
+            Some(blob_hasher) if needed == Evidence::Content => {
                 // In whole seconds, as what is proved is kept.
-                let was_hashed = self.scope.proofs.hashed_at(&self.repository, &node.digest);
+                let was_hashed = self.scope.evidence_schedule.hashed_at(&self.repository, &node.digest);
                 if was_hashed.is_none_or(|at| at + Duration::from_secs(1) < since) {
-                    hashing.name(self.due(id), 0);
+                    blob_hasher.name(self.due(id), 0);
                     self.unproved.insert(self.graph.nodes[id].digest.clone());
                 }
             }
@@ -352,10 +353,10 @@ impl<R: Registry + 'static> Walk<R> {
             }
             let Judged { verdict, exchanges, evidence, answered } = judged;
             self.tally.count(exchanges, &verdict);
-            if matches!(verdict, Verdict::Sound(_))
+            if matches!(verdict, Verdict::Intact(_))
                 && let Subject::Node(id) = subject
             {
-                if let Some(Bad { suspicion, detail, answers, .. }) = self.weigh(id, evidence) {
+                if let Some(BrokenBlob { suspicion, detail, answers, .. }) = self.weigh(id, evidence) {
                     let grounds = Grounds { answers, confirmed: true, ..Grounds::default() };
                     self.take(subject, Verdict::Suspect { suspicion, detail }, grounds);
                     continue;
@@ -377,9 +378,9 @@ impl<R: Registry + 'static> Walk<R> {
         if node.is_manifest() {
             return;
         }
-        self.scope.proofs.proved(&self.repository, &node.digest, evidence, SystemTime::now());
-        if let Some(hashing) = self.scope.hashing.as_ref().filter(|_| evidence >= Evidence::LastByte) {
-            hashing.delivered(&self.repository, &node.digest);
+        self.scope.evidence_schedule.proved(&self.repository, &node.digest, evidence, SystemTime::now());
+        if let Some(blob_hasher) = self.scope.blob_hasher.as_ref().filter(|_| evidence >= Evidence::LastByte) {
+            blob_hasher.delivered(&self.repository, &node.digest);
         }
     }
 
@@ -403,15 +404,15 @@ impl<R: Registry + 'static> Walk<R> {
             self.scope.manifests.doubted(&self.repository, &self.graph.nodes[id].digest);
         }
         let finding = match verdict {
-            Verdict::Sound(sound) => match subject {
+            Verdict::Intact(intact) => match subject {
                 Subject::Root(root) => {
-                    if let Some(digest) = sound.digest {
+                    if let Some(digest) = intact.digest {
                         self.resolved(root, digest);
                     }
                     return;
                 }
                 Subject::Node(id) => {
-                    let named = sound.manifest.as_deref().map_or(0, Manifest::descriptors);
+                    let named = intact.manifest.as_deref().map_or(0, Manifest::descriptors);
                     let Limits { descriptors, objects, depth, .. } = self.scope.limits;
                     let too_many = match () {
                         () if named > descriptors => {
@@ -423,14 +424,14 @@ impl<R: Registry + 'static> Walk<R> {
                         () => None,
                     };
                     if let Some(detail) = too_many {
-                        let finding = Finding::Unjudged { cause: Cause::Protocol, detail };
+                        let finding = Finding::Unverified { cause: Cause::Protocol, detail };
                         self.graph.nodes[id].state = NodeState::Found(finding);
                         return;
                     }
-                    self.graph.nodes[id].state = NodeState::Sound(sound.length);
-                    if let Some(manifest) = sound.manifest {
-                        if !sound.is_remembered {
-                            let (digest, size) = (&self.graph.nodes[id].digest, sound.length.unwrap_or_default());
+                    self.graph.nodes[id].state = NodeState::Intact(intact.length);
+                    if let Some(manifest) = intact.manifest {
+                        if !intact.is_remembered {
+                            let (digest, size) = (&self.graph.nodes[id].digest, intact.length.unwrap_or_default());
                             self.scope.manifests.hashed(&self.repository, digest, &manifest, size, SystemTime::now());
                         }
                         let found = self.graph.expand(id, &manifest, &self.scope.platforms, depth);
@@ -442,7 +443,7 @@ impl<R: Registry + 'static> Walk<R> {
                 }
             },
             Verdict::Suspect { suspicion, detail } => Finding::Suspect { suspicion, detail, grounds },
-            Verdict::Unjudged { cause, detail } => Finding::Unjudged { cause, detail },
+            Verdict::Unverified { cause, detail } => Finding::Unverified { cause, detail },
         };
         match subject {
             Subject::Root(root) => self.graph.roots[root].finding = Some(finding),
@@ -466,7 +467,7 @@ impl<R: Registry + 'static> Walk<R> {
     /// anything.
     fn look_again(&mut self) -> bool {
         let passing =
-            |finding: Option<&Finding>| matches!(finding, Some(Finding::Unjudged { cause, .. }) if may_pass(*cause));
+            |finding: Option<&Finding>| matches!(finding, Some(Finding::Unverified { cause, .. }) if may_pass(*cause));
         let roots =
             self.graph.roots.iter().enumerate().filter(|(_, root)| !root.gone && passing(root.finding.as_ref()));
         let nodes = self.graph.nodes.iter().enumerate().filter(|(_, node)| passing(node.finding()));
@@ -478,7 +479,7 @@ impl<R: Registry + 'static> Walk<R> {
 
     /// Hands over what the tags are. What was not read says nothing of what it needs, so that nothing is forgotten then.
     fn remember(&self) {
-        let unread = |finding: Option<&Finding>| matches!(finding, Some(Finding::Unjudged { .. }));
+        let unread = |finding: Option<&Finding>| matches!(finding, Some(Finding::Unverified { .. }));
         let manifests = || self.graph.nodes.iter().filter(|node| node.is_manifest());
         if self.graph.roots.iter().any(|root| unread(root.finding.as_ref()))
             || manifests().any(|node| unread(node.finding()))
@@ -571,10 +572,12 @@ impl<R: Registry + 'static> Walk<R> {
     fn reread(&mut self, root: RootId, verdict: Verdict) {
         let known = self.graph.roots[root].node.map(|node| self.graph.nodes[node].digest.clone());
         match verdict {
-            Verdict::Sound(sound) if known.is_some() && sound.digest == known => self.graph.roots[root].reread = true,
+            Verdict::Intact(intact) if known.is_some() && intact.digest == known => {
+                self.graph.roots[root].reread = true
+            }
             // Moved, or there again: what it points to now is what counts.
-            Verdict::Sound(sound) => {
-                if let Some(digest) = sound.digest {
+            Verdict::Intact(intact) => {
+                if let Some(digest) = intact.digest {
                     self.resolved(root, digest);
                 }
             }
@@ -585,7 +588,7 @@ impl<R: Registry + 'static> Walk<R> {
                 let grounds = Grounds { answers: 1, ..Grounds::default() };
                 root.finding = Some(Finding::Suspect { suspicion, detail, grounds });
             }
-            Verdict::Unjudged { cause, detail } => {
+            Verdict::Unverified { cause, detail } => {
                 self.doubt(root, cause, format!("found bad, but its tag could not be read again: {detail}"));
             }
         }
@@ -595,7 +598,7 @@ impl<R: Registry + 'static> Walk<R> {
     fn doubt(&mut self, root: RootId, cause: Cause, detail: String) {
         let root = &mut self.graph.roots[root];
         root.node = None;
-        root.finding = Some(Finding::Unjudged { cause, detail });
+        root.finding = Some(Finding::Unverified { cause, detail });
     }
 
     fn give_up_moving_tags(&mut self) {

@@ -40,7 +40,7 @@ pub struct Walked {
     /// What contradicted itself in an earlier sweep, and did not in this one.
     pub cleared: Vec<Image>,
     /// A manifest and a blob that were served: neighbours to confirm others with.
-    pub witnesses: Vec<Inquiry>,
+    pub canaries: Vec<Inquiry>,
 }
 
 /// An object under a confirmed suspicion.
@@ -91,7 +91,7 @@ impl Tally {
     /// Counts a first question, with the exchanges that were needed until it was answered.
     pub(super) fn count(&mut self, exchanges: u32, verdict: &Verdict) {
         self.answers += u64::from(exchanges);
-        if exchanges > 1 && matches!(verdict, Verdict::Sound(_)) {
+        if exchanges > 1 && matches!(verdict, Verdict::Intact(_)) {
             *self.contradicted.entry(Suspicion::ServerError).or_default() += u64::from(exchanges - 1);
         }
     }

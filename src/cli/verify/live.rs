@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use terminal_size::{Height, Width, terminal_size_of};
 
-use crate::check::verify::{Check, Look, Mark, Trace, Tree};
+use crate::check::verify::{Check, Mark, Trace, Tree, Verification};
 use crate::render::Terminal;
 use crate::render::verify::{rate, rows};
 
@@ -16,7 +16,7 @@ use crate::render::verify::{rate, rows};
 const REDRAWN_EVERY: Duration = Duration::from_millis(100);
 
 /// Looks at all registries at once, and shows on stderr, if that is a terminal, how far it is.
-pub async fn look(checks: &[Check]) -> Vec<Look> {
+pub async fn look(checks: &[Check]) -> Vec<Verification> {
     let traces: Vec<Arc<Trace>> = checks.iter().map(|_| Arc::default()).collect();
     let mut looking =
         std::pin::pin!(join_all(checks.iter().zip(&traces).map(|(check, trace)| check.look(Arc::clone(trace)))));

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::{CommandError, Exit, deliver, exit};
-use crate::check::verify::{Check, Look, Settings};
+use crate::check::verify::{Check, Verification, VerifyOptions};
 use crate::cli::arguments::{OutputFormat, VerifyArgs};
 use crate::config::{Credentials, Secret};
 use crate::registry::default_places;
@@ -26,7 +26,7 @@ const PASSWORD_LIMIT: u64 = 64 * 1024;
 
 /// Looks at the images until they are whole, or for as long as was asked for, and writes what was found.
 pub async fn run(args: VerifyArgs) -> Result<Exit, CommandError> {
-    let settings = Settings {
+    let settings = VerifyOptions {
         evidence: args.evidence,
         platforms: args.platforms.clone(),
         plain_http: args.plain_http,
@@ -68,7 +68,7 @@ pub async fn run(args: VerifyArgs) -> Result<Exit, CommandError> {
 }
 
 /// Looks again and again while something may still become whole; then also says how long that took.
-async fn look_until_whole(checks: &[Check], patience: Duration) -> (Vec<Look>, Option<String>) {
+async fn look_until_whole(checks: &[Check], patience: Duration) -> (Vec<Verification>, Option<String>) {
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut attempt = 0;
@@ -94,12 +94,12 @@ async fn look_until_whole(checks: &[Check], patience: Duration) -> (Vec<Look>, O
     }
 }
 
-fn is_whole(look: &Look) -> bool {
+fn is_whole(look: &Verification) -> bool {
     Verdict::of(&look.report) == Verdict::Intact
 }
 
 /// Credentials that are refused stay refused, and trying them again may lock an account.
-fn may_become_whole(look: &Look) -> bool {
+fn may_become_whole(look: &Verification) -> bool {
     let Report { failures, unverified, .. } = &look.report;
     !is_whole(look) && (!failures.is_empty() || unverified.iter().any(|entry| entry.cause != Cause::Unauthorized))
 }

@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::HumanBytes;
 
 use crate::check::evidence;
-use crate::check::verify::{Evidence, ImageName, Look, Mark, Row, Tree};
+use crate::check::verify::{Evidence, ImageName, Mark, Row, Tree, Verification};
 use crate::render::{self, Terminal, fit};
 use crate::report::Verdict;
 use crate::report::{Cause, Report};
@@ -22,7 +22,7 @@ const BEHIND: usize = " 1023.99 MiB".len() + " 9999ms".len() + "  DIGEST_MISMATC
 const WIDE: usize = 150;
 
 /// Writes what was found. With `drawn`, the tree has branches; without, its lines are plain.
-pub fn text(looks: &[Look], terminal: Terminal, drawn: bool, out: &mut dyn io::Write) -> io::Result<()> {
+pub fn text(looks: &[Verification], terminal: Terminal, drawn: bool, out: &mut dyn io::Write) -> io::Result<()> {
     for look in looks {
         for (name, tree) in &look.trees {
             terminal.line(out, 0, &name.to_string())?;
@@ -128,7 +128,7 @@ fn write_findings(report: &Report, terminal: Terminal, out: &mut dyn io::Write) 
 fn write_conclusion(
     name: &ImageName,
     tree: &Tree,
-    look: &Look,
+    look: &Verification,
     terminal: Terminal,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
@@ -162,7 +162,7 @@ fn write_conclusion(
 }
 
 /// What proves the objects of an image that is intact; `None`: there is nothing to add.
-fn evidence(look: &Look, rows: &[&Row]) -> Option<String> {
+fn evidence(look: &Verification, rows: &[&Row]) -> Option<String> {
     let proved_by = |least: evidence::Evidence| rows.iter().filter(|row| row.evidence == Some(least)).count();
     let (by_length, by_end) = (proved_by(evidence::Evidence::Head), proved_by(evidence::Evidence::LastByte));
     let is_hashed = look.evidence == Evidence::Content;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::evidence::Proved;
+use crate::check::evidence::EvidenceTimes;
 use crate::config::shard::Shard;
 use crate::oci::Image;
 use crate::report::{Coverage, KnownCatalog, ObjectCounts, Report};
@@ -75,7 +75,7 @@ pub struct Restored {
     /// Since when blobs are proved.
     pub proofs_since: SystemTime,
     /// When each blob was.
-    pub proofs: Vec<(u64, Proved)>,
+    pub proofs: Vec<(u64, EvidenceTimes)>,
     /// What was found beside the sweeps and no sweep is known to have taken in, in the words of who found it.
     pub beside: Vec<String>,
 }

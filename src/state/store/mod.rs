@@ -30,7 +30,7 @@ pub use error::StoreError;
 pub use kept::{Kept, Key, Restored, Summary};
 use writer::Order;
 
-use crate::check::evidence::Proofs;
+use crate::check::evidence::EvidenceSchedule;
 
 /// The file's name in the directory.
 pub const FILE: &str = "state.db";
@@ -93,7 +93,7 @@ impl Store {
 
     /// Keeps what is known of a registry once a sweep has ended, and comes back when the disk has it: false if it has not,
     /// which has been logged.
-    pub async fn keep(&self, key: Arc<Key>, kept: Kept, proofs: Arc<Proofs>) -> bool {
+    pub async fn keep(&self, key: Arc<Key>, kept: Kept, proofs: Arc<EvidenceSchedule>) -> bool {
         let (done, is_kept) = oneshot::channel();
         let order = Order::Sweep { key, kept: Box::new(kept), proofs, done };
         let written = async {
@@ -111,7 +111,7 @@ impl Store {
     }
 
     /// Keeps the proofs of a sweep that runs, in its time. If there is too much to do, those of the next call.
-    pub fn keep_proofs(&self, key: Arc<Key>, proofs: Arc<Proofs>) {
+    pub fn keep_proofs(&self, key: Arc<Key>, proofs: Arc<EvidenceSchedule>) {
         if let Some(orders) = self.orders() {
             let _ = orders.try_send(Order::Proofs { key, proofs });
         }

@@ -6,13 +6,13 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::disk::Failed;
 use super::write::seconds;
-use crate::check::evidence::{Proofs, Proved};
+use crate::check::evidence::{EvidenceSchedule, EvidenceTimes};
 
 /// Writes what was proved `since`, and forgets what memory has forgotten.
 pub(super) fn write(
     transaction: &Transaction<'_>,
     registry: i64,
-    proofs: &Proofs,
+    proofs: &EvidenceSchedule,
     since: SystemTime,
     now: SystemTime,
 ) -> Result<(), Failed> {
@@ -27,7 +27,7 @@ pub(super) fn write(
         "INSERT INTO proof (registry, blob, byte, content) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET byte = excluded.byte, content = excluded.content",
     )?;
-    for (blob, Proved { byte, content }) in proved {
+    for (blob, EvidenceTimes { byte, content }) in proved {
         write.execute(params![registry, blob.cast_signed(), byte, content])?;
     }
     let over = proofs.over(now);
@@ -39,10 +39,10 @@ pub(super) fn write(
 }
 
 /// Reads all of a registry.
-pub(super) fn read(connection: &Connection, registry: i64) -> Result<Vec<(u64, Proved)>, Failed> {
+pub(super) fn read(connection: &Connection, registry: i64) -> Result<Vec<(u64, EvidenceTimes)>, Failed> {
     let mut proofs = connection.prepare("SELECT blob, byte, content FROM proof WHERE registry = ?1")?;
     let proofs = proofs.query_map([registry], |row| {
-        Ok((row.get::<_, i64>(0)?.cast_unsigned(), Proved { byte: row.get(1)?, content: row.get(2)? }))
+        Ok((row.get::<_, i64>(0)?.cast_unsigned(), EvidenceTimes { byte: row.get(1)?, content: row.get(2)? }))
     })?;
     Ok(proofs.collect::<Result<_, _>>()?)
 }

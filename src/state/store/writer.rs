@@ -8,15 +8,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::disk::Disk;
 use super::{Kept, Key};
-use crate::check::evidence::Proofs;
+use crate::check::evidence::EvidenceSchedule;
 
 /// Something to be written.
 #[derive(Debug)]
 pub(super) enum Order {
     /// What is known once a sweep has ended.
-    Sweep { key: Arc<Key>, kept: Box<Kept>, proofs: Arc<Proofs>, done: oneshot::Sender<bool> },
+    Sweep { key: Arc<Key>, kept: Box<Kept>, proofs: Arc<EvidenceSchedule>, done: oneshot::Sender<bool> },
     /// What a sweep that runs has proved.
-    Proofs { key: Arc<Key>, proofs: Arc<Proofs> },
+    Proofs { key: Arc<Key>, proofs: Arc<EvidenceSchedule> },
     /// What was found beside the sweeps, by blob; `None`: nothing any more.
     Beside { key: Arc<Key>, changes: Vec<(String, Option<String>)> },
 }
@@ -25,7 +25,7 @@ pub(super) enum Order {
 pub(super) struct Job<'a> {
     pub key: &'a Key,
     pub kept: Option<&'a Kept>,
-    pub proofs: Option<&'a Proofs>,
+    pub proofs: Option<&'a EvidenceSchedule>,
     pub beside: &'a [(String, Option<String>)],
 }
 

@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Inquiry;
-use super::confirmation::{Asking, Doubt, confirm};
+use super::confirmation::{ConfirmOptions, Doubt, confirm};
 use crate::check::contradictions::Contradiction;
-use crate::check::evidence::{Evidence, Proofs};
+use crate::check::evidence::{Evidence, EvidenceSchedule};
 use crate::check::judge::{Suspicion, Verdict};
 use crate::config::Confirm;
 use crate::oci::{Digest, Image, Reference, Repository};
@@ -25,14 +25,14 @@ use crate::registry::Registry;
 
 /// Blobs that wait; of more, those wait that went unhashed longest, and a later sweep names the others again.
 const WAITING: usize = 20_000;
-/// Bad blobs that are remembered.
+/// BrokenBlob blobs that are remembered.
 const REMEMBERED: usize = 10_000;
 /// What is bad is hashed again at least this often.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A blob to hash.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Due {
+pub struct DueBlob {
     /// Where it lies.
     pub repository: Repository,
     /// Its digest.
@@ -43,7 +43,7 @@ pub struct Due {
 
 /// A blob that was hashed, and that something speaks against in every answer.
 #[derive(Clone, Debug)]
-pub struct Bad {
+pub struct BrokenBlob {
     /// What.
     pub suspicion: Suspicion,
     /// What was seen, in words.
@@ -57,11 +57,11 @@ pub struct Bad {
 
 /// What a later process has to know of a blob that was hashed: a name for the blob, and what was found against it, in a form
 /// that [`Hashing::restore`] reads; `None`: nothing any more.
-pub type Change = (String, Option<String>);
+pub type FindingChange = (String, Option<String>);
 
-/// What is kept of a [`Bad`] one.
+/// What is kept of a [`BrokenBlob`] one.
 #[derive(Serialize, Deserialize)]
-struct KeptBad {
+struct StoredFinding {
     repository: Repository,
     digest: Digest,
     suspicion: Suspicion,
@@ -73,7 +73,7 @@ struct KeptBad {
 
 /// The blobs of one registry that are hashed beside its sweeps.
 #[derive(Debug, Default)]
-pub struct Hashing {
+pub struct BlobHasher {
     state: Mutex<State>,
     more: Notify,
 }
@@ -81,18 +81,18 @@ pub struct Hashing {
 #[derive(Debug, Default)]
 struct State {
     /// By when it was hashed last, then by arrival.
-    waiting: BTreeMap<(u32, u64), Due>,
+    waiting: BTreeMap<(u32, u64), DueBlob>,
     is_waiting: HashSet<(Repository, Digest)>,
     arrivals: u64,
-    bad: HashMap<(Repository, Digest), Bad>,
+    bad: HashMap<(Repository, Digest), BrokenBlob>,
     /// Blobs whose bytes did not come when they were to be hashed.
     undelivered: HashSet<(Repository, Digest)>,
     contradicted: Vec<Contradiction>,
 }
 
-impl Hashing {
+impl BlobHasher {
     /// Names a blob that is due; `hashed_at` is when it was hashed last, as Unix time in seconds.
-    pub fn name(&self, due: Due, hashed_at: u32) {
+    pub fn name(&self, due: DueBlob, hashed_at: u32) {
         let mut state = self.lock();
         let key = (due.repository.clone(), due.digest.clone());
         // What stays bad is looked at ever more rarely, since each look costs all its bytes.
@@ -113,7 +113,7 @@ impl Hashing {
     }
 
     /// What was found against a blob that a sweep found sound by less than all its bytes.
-    pub fn bad(&self, repository: &Repository, digest: &Digest) -> Option<Bad> {
+    pub fn bad(&self, repository: &Repository, digest: &Digest) -> Option<BrokenBlob> {
         let mut state = self.lock();
         let bad = state.bad.get_mut(&(repository.clone(), digest.clone()))?;
         bad.asked_for = Instant::now();
@@ -135,7 +135,7 @@ impl Hashing {
     }
 
     /// The blob that went unhashed longest; waits until there is one.
-    pub async fn next(&self) -> Due {
+    pub async fn next(&self) -> DueBlob {
         loop {
             let more = self.more.notified();
             let first = self.lock().waiting.pop_first();
@@ -147,15 +147,15 @@ impl Hashing {
     }
 
     /// Takes in what an earlier process found, unless the blob was found whole since.
-    pub fn restore(&self, found: &[String], proofs: &Proofs) {
+    pub fn restore(&self, found: &[String], evidence_schedule: &EvidenceSchedule) {
         let now = Instant::now();
-        for KeptBad { repository, digest, suspicion, detail, answers, found_at } in
+        for StoredFinding { repository, digest, suspicion, detail, answers, found_at } in
             found.iter().filter_map(|text| serde_json::from_str(text).ok())
         {
             // A file may hold a time that there is not.
             let found_at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(found_at));
-            if proofs.hashed_at(&repository, &digest).is_none_or(|whole_at| Some(whole_at) < found_at) {
-                let bad = Bad { suspicion, detail, answers, since: now, at: now, asked_for: now };
+            if evidence_schedule.hashed_at(&repository, &digest).is_none_or(|whole_at| Some(whole_at) < found_at) {
+                let bad = BrokenBlob { suspicion, detail, answers, since: now, at: now, asked_for: now };
                 self.lock().bad.insert((repository, digest), bad);
             }
         }
@@ -163,7 +163,7 @@ impl Hashing {
 
     /// Forgets what was found against blobs that nothing has asked for since then: who needs them again would be told of
     /// bytes that may be others by now.
-    pub fn forget_unasked(&self, since: Instant) -> Vec<Change> {
+    pub fn forget_unasked(&self, since: Instant) -> Vec<FindingChange> {
         let mut changes = Vec::new();
         self.lock().bad.retain(|key, bad| {
             let is_needed = bad.asked_for >= since;
@@ -177,13 +177,13 @@ impl Hashing {
     /// take. Gives what is to be kept of that.
     pub async fn hash<R: Registry>(
         &self,
-        due: &Due,
+        due: &DueBlob,
         registry: &R,
         wanted: Confirm,
-        proofs: &Proofs,
+        evidence_schedule: &EvidenceSchedule,
         within: Duration,
-    ) -> Vec<Change> {
-        let Due { repository, digest, size } = due;
+    ) -> Vec<FindingChange> {
+        let DueBlob { repository, digest, size } = due;
         let inquiry = Inquiry::Blob { digest: digest.clone(), size: *size, evidence: Evidence::Content };
         let asking = async {
             let judged = inquiry.ask(registry, repository, false).await;
@@ -192,7 +192,7 @@ impl Hashing {
                     let doubt =
                         Doubt::Suspected { suspicion, detail, answers: 1, by_head: false, is_remembered: false };
                     let head_alone = AtomicU32::new(0);
-                    let asking = Asking { confirm: wanted, since: Instant::now(), head_alone: &head_alone };
+                    let asking = ConfirmOptions { confirm: wanted, since: Instant::now(), head_alone: &head_alone };
                     let again = confirm(registry, repository, inquiry.clone(), doubt, asking).await;
                     if let Some((bad, good)) = again.contradiction {
                         self.note_contradiction(due, bad, good);
@@ -204,8 +204,8 @@ impl Hashing {
         };
         let key = (repository.clone(), digest.clone());
         match tokio::time::timeout(within, asking).await {
-            Ok((Verdict::Sound(_), _)) => {
-                proofs.hashed(repository, digest, SystemTime::now());
+            Ok((Verdict::Intact(_), _)) => {
+                evidence_schedule.hashed(repository, digest, SystemTime::now());
                 self.delivered(repository, digest);
                 let was_bad = self.lock().bad.remove(&key).is_some();
                 return if was_bad { vec![(name_of(&key), None)] } else { Vec::new() };
@@ -214,7 +214,7 @@ impl Hashing {
                 return self.note_bad(key, suspicion, detail, answers);
             }
             // What the registry does not serve at all is the sweep's to tell, and so is an outage.
-            Ok((Verdict::Unjudged { cause, detail }, _)) => {
+            Ok((Verdict::Unverified { cause, detail }, _)) => {
                 self.note_undelivered(key);
                 tracing::debug!(%repository, %digest, cause = cause.as_str(), detail, "could not be hashed");
             }
@@ -228,7 +228,7 @@ impl Hashing {
         std::mem::take(&mut self.lock().contradicted)
     }
 
-    fn note_contradiction(&self, due: &Due, bad: String, good: String) {
+    fn note_contradiction(&self, due: &DueBlob, bad: String, good: String) {
         let object = Image { repository: due.repository.clone(), reference: Reference::Digest(due.digest.clone()) };
         let mut state = self.lock();
         if state.contradicted.len() < REMEMBERED {
@@ -237,7 +237,7 @@ impl Hashing {
     }
 
     /// A blob is not waiting any more, whatever became of it: a sweep may name it again.
-    pub fn done(&self, due: &Due) {
+    pub fn done(&self, due: &DueBlob) {
         self.lock().is_waiting.remove(&(due.repository.clone(), due.digest.clone()));
     }
 
@@ -248,7 +248,13 @@ impl Hashing {
         }
     }
 
-    fn note_bad(&self, key: (Repository, Digest), suspicion: Suspicion, detail: String, answers: u32) -> Vec<Change> {
+    fn note_bad(
+        &self,
+        key: (Repository, Digest),
+        suspicion: Suspicion,
+        detail: String,
+        answers: u32,
+    ) -> Vec<FindingChange> {
         let is_seen_by_content = matches!(
             suspicion,
             Suspicion::Digest | Suspicion::DigestUnsigned | Suspicion::Cut | Suspicion::Size | Suspicion::SizeUnsigned
@@ -268,12 +274,12 @@ impl Hashing {
         }
         let found_at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let (repository, digest) = key.clone();
-        let kept = KeptBad { repository, digest, suspicion, detail: detail.clone(), answers, found_at };
+        let kept = StoredFinding { repository, digest, suspicion, detail: detail.clone(), answers, found_at };
         // Names, numbers and texts can always be written.
         changes.extend(serde_json::to_string(&kept).ok().map(|text| (name_of(&key), Some(text))));
         let now = Instant::now();
         let since = state.bad.get(&key).map_or(now, |bad| bad.since);
-        state.bad.insert(key, Bad { suspicion, detail, answers, since, at: now, asked_for: now });
+        state.bad.insert(key, BrokenBlob { suspicion, detail, answers, since, at: now, asked_for: now });
         changes
     }
 
@@ -290,32 +296,32 @@ fn name_of((repository, digest): &(Repository, Digest)) -> String {
 mod tests {
     use super::*;
 
-    fn due(n: u32) -> Due {
-        Due { repository: "a".parse().unwrap(), digest: Digest::sha256(&n.to_be_bytes()), size: Some(1) }
+    fn due(n: u32) -> DueBlob {
+        DueBlob { repository: "a".parse().unwrap(), digest: Digest::sha256(&n.to_be_bytes()), size: Some(1) }
     }
 
     #[tokio::test]
     async fn what_went_unhashed_longest_comes_first_and_nothing_twice() {
-        let hashing = Hashing::default();
+        let blob_hasher = BlobHasher::default();
         for (n, hashed_at) in [(1, 30), (2, 10), (3, 20), (2, 10), (1, 0)] {
-            hashing.name(due(n), hashed_at);
+            blob_hasher.name(due(n), hashed_at);
         }
         for n in [2, 3, 1] {
-            assert_eq!(hashing.next().await, due(n));
+            assert_eq!(blob_hasher.next().await, due(n));
         }
-        hashing.name(due(1), 30);
-        assert!(hashing.lock().waiting.is_empty(), "it is being hashed");
-        hashing.done(&due(1));
-        hashing.name(due(1), 30);
-        assert_eq!(hashing.next().await, due(1));
+        blob_hasher.name(due(1), 30);
+        assert!(blob_hasher.lock().waiting.is_empty(), "it is being hashed");
+        blob_hasher.done(&due(1));
+        blob_hasher.name(due(1), 30);
+        assert_eq!(blob_hasher.next().await, due(1));
     }
 
     #[tokio::test]
     async fn of_too_many_those_wait_that_are_due_most() {
-        let hashing = Hashing::default();
+        let blob_hasher = BlobHasher::default();
         let many = u32::try_from(WAITING).unwrap() + 10;
-        (0..many).for_each(|n| hashing.name(due(n), many - n));
-        let state = hashing.lock();
+        (0..many).for_each(|n| blob_hasher.name(due(n), many - n));
+        let state = blob_hasher.lock();
         assert_eq!((state.waiting.len(), state.is_waiting.len()), (WAITING, WAITING));
         assert_eq!(state.waiting.values().next(), Some(&due(many - 1)));
         assert!(!state.waiting.values().any(|it| *it == due(0)));
@@ -323,13 +329,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_stays_bad_is_hashed_ever_more_rarely() {
-        let hashing = Hashing::default();
-        let key = |due: &Due| (due.repository.clone(), due.digest.clone());
-        let find_bad = || hashing.note_bad(key(&due(1)), Suspicion::Digest, String::new(), 2);
+        let blob_hasher = BlobHasher::default();
+        let key = |due: &DueBlob| (due.repository.clone(), due.digest.clone());
+        let find_bad = || blob_hasher.note_bad(key(&due(1)), Suspicion::Digest, String::new(), 2);
         let is_named = || {
-            hashing.name(due(1), 0);
-            let was = hashing.lock().waiting.pop_first().is_some();
-            hashing.done(&due(1));
+            blob_hasher.name(due(1), 0);
+            let was = blob_hasher.lock().waiting.pop_first().is_some();
+            blob_hasher.done(&due(1));
             was
         };
         find_bad();
@@ -340,20 +346,20 @@ mod tests {
         assert!(!is_named());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(is_named());
-        assert!(hashing.bad(&due(1).repository, &due(1).digest).is_some());
+        assert!(blob_hasher.bad(&due(1).repository, &due(1).digest).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_found_is_known_to_a_later_process_unless_it_was_found_whole_since() {
-        let proofs = Proofs::recurring(&no_evidence(), Duration::ZERO, SystemTime::now());
-        let (before, due) = (Hashing::default(), due(1));
+        let evidence_schedule = EvidenceSchedule::recurring(&no_evidence(), Duration::ZERO, SystemTime::now());
+        let (before, due) = (BlobHasher::default(), due(1));
         let key = (due.repository.clone(), due.digest.clone());
         let changes = before.note_bad(key.clone(), Suspicion::Digest, "the bytes".to_string(), 4);
         let [(name, Some(found))] = &changes[..] else { panic!("{changes:?}") };
-        let after = Hashing::default();
+        let after = BlobHasher::default();
         let mut of_no_time: serde_json::Value = serde_json::from_str(found).unwrap();
         of_no_time["found_at"] = u64::MAX.into();
-        after.restore(&[of_no_time.to_string(), found.clone(), "rubbish".to_string()], &proofs);
+        after.restore(&[of_no_time.to_string(), found.clone(), "rubbish".to_string()], &evidence_schedule);
         let bad = after.bad(&due.repository, &due.digest).unwrap();
         assert_eq!((bad.suspicion, bad.detail.as_str(), bad.answers), (Suspicion::Digest, "the bytes", 4));
 
@@ -365,8 +371,8 @@ mod tests {
         assert_eq!(after.forget_unasked(Instant::now()), [(name.clone(), None)]);
         assert!(after.bad(&due.repository, &due.digest).is_none());
 
-        proofs.hashed(&due.repository, &due.digest, SystemTime::now() + Duration::from_secs(1));
-        after.restore(std::slice::from_ref(found), &proofs);
+        evidence_schedule.hashed(&due.repository, &due.digest, SystemTime::now() + Duration::from_secs(1));
+        after.restore(std::slice::from_ref(found), &evidence_schedule);
         assert!(after.bad(&due.repository, &due.digest).is_none());
     }
 

@@ -1,9 +1,9 @@
-//! What the walks of a sweep found together, and which of it is believed.
+//! What the walks of a sweep found together, and which of it is accepted.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::check::contradictions::Contradiction;
-use crate::check::judge::{Surroundings, Suspicion, Verdict, believe};
+use crate::check::judge::{Baseline, Suspicion, Verdict, accept};
 use crate::check::walk::{Inquiry, Suspected, Tally, Walked};
 use crate::config::Target;
 use crate::oci::{Image, Repository};
@@ -12,7 +12,7 @@ use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified};
 
 /// What the walks of a sweep found together.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Findings {
     pub images: u64,
     pub objects: ObjectCounts,
     pub walked: HashSet<Repository>,
@@ -26,7 +26,7 @@ pub(super) struct Found {
     /// Repositories that the catalog does not name although something in them is known to be bad.
     pub unlisted: HashSet<Repository>,
     /// By whether it is a manifest.
-    pub witnesses: HashMap<bool, (Repository, Inquiry)>,
+    pub canaries: HashMap<bool, (Repository, Inquiry)>,
     pub answered: bool,
     /// Failures that do not hold any more if `tags` leaves their images out on purpose.
     pub filtered_out: HashSet<FailureKey>,
@@ -41,10 +41,10 @@ pub(super) struct Found {
     pub cleared: Vec<Image>,
 }
 
-impl Found {
+impl Findings {
     pub fn add(&mut self, walked: Walked) {
         let Walked {
-            repository, images, objects, unwalked, filtered_out, list_was_read, matched_tags, witnesses, ..
+            repository, images, objects, unwalked, filtered_out, list_was_read, matched_tags, canaries, ..
         } = walked;
         if images > 0 && self.unlisted.contains(&repository) {
             let detail = format!("the catalog does not name {repository}, which is served: it is not complete");
@@ -59,8 +59,8 @@ impl Found {
         for kind in Kind::ALL {
             *self.objects.get_mut(kind) += objects.get(kind);
         }
-        for witness in witnesses {
-            self.witnesses.insert(matches!(witness, Inquiry::Manifest(..)), (repository.clone(), witness));
+        for canary in canaries {
+            self.canaries.insert(matches!(canary, Inquiry::Manifest(..)), (repository.clone(), canary));
         }
         self.walked.insert(repository);
         self.suspected.extend(walked.suspected);
@@ -95,7 +95,7 @@ impl Found {
         }));
     }
 
-    /// Decides which suspicions are believed, now that everything has been seen.
+    /// Decides which suspicions are accepted, now that everything has been seen.
     pub async fn settle<R: Registry>(&mut self, registry: &R) {
         let mut alike: HashMap<(Option<Kind>, Suspicion), u64> = HashMap::new();
         for suspected in &self.suspected {
@@ -104,7 +104,7 @@ impl Found {
         let mut neighbour_is_served = HashMap::new();
         for suspected in std::mem::take(&mut self.suspected) {
             let (kind, suspicion) = (suspected.failure.kind, suspected.suspicion);
-            let surroundings = Surroundings {
+            let baseline = Baseline {
                 served: self.tally.served.get(kind),
                 neighbours: served_beside(&self.tally, kind),
                 suspected: alike.get(&counted_as(kind, suspicion)).copied().unwrap_or_default(),
@@ -112,26 +112,26 @@ impl Found {
                 answers: self.tally.answers,
                 contradicted: self.tally.contradicted.get(&suspicion).copied().unwrap_or_default(),
             };
-            let mut believed = believe(suspicion, suspected.answers, &surroundings);
+            let mut accepted = accept(suspicion, suspected.answers, &baseline);
             let is_alone = suspicion.needs_neighbour() || suspected.mixed.is_some();
-            if is_alone && believed.is_ok() {
+            if is_alone && accepted.is_ok() {
                 let is_manifest = matches!(kind, Kind::Manifest | Kind::Child);
                 if let std::collections::hash_map::Entry::Vacant(entry) = neighbour_is_served.entry(is_manifest) {
-                    entry.insert(is_served(registry, self.witnesses.get(&is_manifest)).await);
+                    entry.insert(is_served(registry, self.canaries.get(&is_manifest)).await);
                 }
                 if neighbour_is_served.get(&is_manifest) != Some(&true) {
-                    believed = Err(
+                    accepted = Err(
                         "nothing shows that the registry itself said so, and no other object is known to be served",
                     );
                 }
             }
             // Now that a neighbour is served, no outage explains its answers.
-            if let (Ok(()), Some(inquiry)) = (&believed, &suspected.mixed)
+            if let (Ok(()), Some(inquiry)) = (&accepted, &suspected.mixed)
                 && !is_bad(registry, &suspected.failure.repository, inquiry).await
             {
-                believed = Err("the registry was in trouble, and the object was not found bad when that had passed");
+                accepted = Err("the registry was in trouble, and the object was not found bad when that had passed");
             }
-            match believed {
+            match accepted {
                 Ok(()) => self.failures.push(suspected.failure),
                 Err(why) => self.unverified.push(suspected.unverified(suspicion.cause(), why)),
             }
@@ -154,11 +154,11 @@ fn served_beside(tally: &Tally, kind: Kind) -> u64 {
 }
 
 /// Asks once more for an object that was served in this sweep.
-async fn is_served<R: Registry>(registry: &R, witness: Option<&(Repository, Inquiry)>) -> bool {
-    match witness {
+async fn is_served<R: Registry>(registry: &R, canary: Option<&(Repository, Inquiry)>) -> bool {
+    match canary {
         None => false,
         Some((repository, inquiry)) => {
-            matches!(inquiry.ask(registry, repository, true).await.verdict, Verdict::Sound(_))
+            matches!(inquiry.ask(registry, repository, true).await.verdict, Verdict::Intact(_))
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::report::Cause;
 
 /// How the registry answered for everything else of a sweep: what a confirmed suspicion is held against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct Baseline {
     /// Objects of the same kind that were served.
     pub served: u64,
     /// Objects at the same endpoint, of the same kind or not, that were served.
@@ -24,9 +24,9 @@ pub struct Surroundings {
 ///
 /// # Errors
 ///
-/// Why it is not believed, in words.
-pub fn believe(suspicion: Suspicion, answers: u32, surroundings: &Surroundings) -> Result<(), &'static str> {
-    let Surroundings { served, neighbours, beside, suspected, answers: all, contradicted } = *surroundings;
+/// Why it is not accepted, in words.
+pub fn accept(suspicion: Suspicion, answers: u32, baseline: &Baseline) -> Result<(), &'static str> {
+    let Baseline { served, neighbours, beside, suspected, answers: all, contradicted } = *baseline;
     match suspicion {
         // What cuts every body short is on the way to the registry. One alone need not be of a kind with what is served.
         Suspicion::Cut if served == 0 && !(suspected == 1 && neighbours > 0) => {
