@@ -70,15 +70,15 @@ impl Wanted {
 
 /// Memory for bodies. Many requests are in flight at once, and a hostile registry answers all of them at length.
 #[derive(Clone, Debug)]
-pub struct Room(Arc<Semaphore>);
+pub struct BodyMemory(Arc<Semaphore>);
 
-impl Default for Room {
+impl Default for BodyMemory {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(ROOM)))
     }
 }
 
-impl Room {
+impl BodyMemory {
     /// Waits until there is room for this many bytes.
     async fn take(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         let kibibytes = usize::try_from(bytes.div_ceil(1024)).unwrap_or(ROOM).min(ROOM);
@@ -100,7 +100,7 @@ impl AsRef<[u8]> for Roomy {
 }
 
 /// Reads a body of at most `limit` bytes. A connection that ends early is no trouble but a finding: [`Body::Cut`].
-pub async fn read(payload: &mut Payload, limit: u64, room: &Room, traffic: &Traffic) -> Result<Body, Trouble> {
+pub async fn read(payload: &mut Payload, limit: u64, room: &BodyMemory, traffic: &Traffic) -> Result<Body, Trouble> {
     let expected = payload.length().map_or(limit, |length| length.min(limit));
     let mut taken = None;
     let mut whole = BytesMut::new();

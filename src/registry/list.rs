@@ -1,50 +1,31 @@
 //! Reads a paged list: sends the requests that [`Paging`] chooses.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::header::LINK;
 
-use super::client::{Exchanged, HttpRegistry};
+use super::client::HttpRegistry;
 use super::headers::next_link;
 use super::page::Page;
+use super::paging::sizes::SIZES;
 use super::paging::{Bounds, PageRequest, PageResponse, Paging};
+use super::response::Exchanged;
 use super::{Body, List, ListEnd, Listing, Trouble, may_pass};
 use crate::oci::Repository;
 use crate::report::Cause;
 
-/// Values of `n` to try: distribution's default maximum (`catalog.maxentries`), a size that most registries accept, none.
-const SIZES: [Option<usize>; 3] = [Some(1000), Some(100), None];
-
-/// How a registry pages, as its lists have shown so far.
-#[derive(Debug, Default)]
-pub struct PageSizes {
-    /// Number of names at which it truncates pages silently; 0 if unknown.
-    cap: AtomicUsize,
-    /// Index of the first of [`SIZES`] that it accepts, for the catalog and for tag lists.
-    accepted: [AtomicUsize; 2],
-}
-
-impl PageSizes {
-    fn cap(&self) -> Option<usize> {
-        Some(self.cap.load(Ordering::Relaxed)).filter(|&cap| cap > 0)
-    }
-
-    fn accepted(&self, list: &List) -> &AtomicUsize {
-        &self.accepted[usize::from(matches!(list, List::Tags(_)))]
-    }
-}
-
 /// Reads a list, page by page.
 pub async fn read(registry: &HttpRegistry, list: &List) -> Listing {
-    let limits = registry.limits();
+    let limits = registry.limits;
     let is_catalog = *list == List::Catalog;
     let names = if is_catalog { limits.repositories } else { limits.tags };
     let bounds = Bounds { names, bytes: limits.list_page_bytes };
-    let paging = Paging::new(is_catalog, bounds, registry.page_sizes().cap());
+    let paging = Paging::new(is_catalog, bounds, registry.page_sizes.cap());
     let mut reading = Reading { registry, list, paging, most: names };
     let end = reading.read_all().await.unwrap_or_else(ListEnd::Incomplete);
     if let Some(cap) = reading.paging.cap() {
-        registry.page_sizes().cap.store(cap, Ordering::Relaxed);
+        registry.page_sizes.cap.store(cap, Ordering::Relaxed);
     }
     Listing { names: reading.paging.into_names(), end }
 }
@@ -87,7 +68,7 @@ impl Reading<'_> {
             .collect();
         for name in lost {
             let tags = List::Tags(name.clone());
-            let answer = self.registry.persist(&self.registry.list_request(&tags, "n=1")?).await?.answer;
+            let answer = self.registry.persist(&Arc::new(self.registry.requests.page(&tags, "n=1"))).await?.answer;
             match answer.status {
                 200..=299 => self.paging.add(name.to_string()),
                 // Some registries deny access to repositories that do not exist.
@@ -100,7 +81,7 @@ impl Reading<'_> {
 
     /// Reads the first page, with the largest `n` that the registry accepts; `None` if the list does not exist.
     async fn first_page(&mut self) -> Result<Option<PageResponse>, Trouble> {
-        let accepted = self.registry.page_sizes().accepted(self.list);
+        let accepted = self.registry.page_sizes.accepted(self.list);
         let mut index = accepted.load(Ordering::Relaxed).min(SIZES.len() - 1);
         loop {
             self.paging.set_size(SIZES[index]);
@@ -143,7 +124,7 @@ impl Reading<'_> {
 
     async fn send(&self, request: &PageRequest) -> Result<Box<Exchanged>, Trouble> {
         let query = request.query(self.paging.size());
-        self.registry.persist(&self.registry.list_request(self.list, &query)?).await
+        self.registry.persist(&Arc::new(self.registry.requests.page(self.list, &query))).await
     }
 
     /// Sends a request again after a temporary error that outlasted its retries.

@@ -9,23 +9,27 @@ mod auth;
 mod body;
 mod brought;
 mod client;
-mod connect;
-mod connections;
 #[cfg(test)]
 #[path = "../../tests/corpus/corpus.rs"]
 mod corpus;
 mod deadline;
-mod dns;
 mod error_body;
+mod exchange;
 #[cfg(test)]
 #[path = "../../tests/corpus/foreign_bytes.rs"]
 mod foreign_bytes;
 mod headers;
+mod http;
 mod list;
 mod pacing;
 mod page;
 mod paging;
 mod payload;
+mod proxy;
+mod redirect;
+mod request;
+mod response;
+mod retry;
 mod scheme;
 mod tls;
 mod traffic;
@@ -39,9 +43,10 @@ use tokio::time::Instant;
 pub use afresh::Afresh;
 pub use auth::docker_config::default_places;
 pub use brought::Brought;
-pub use client::{Beside, ClientError, HttpRegistry};
+pub use client::{ClientError, HttpRegistry};
 pub use deadline::Deadline;
 pub use headers::ContentRange;
+pub use http::Background;
 pub use scheme::speaks_plain_http;
 pub use traffic::{Code, DURATION_BUCKETS, Durations, Method, Traffic};
 

@@ -1,5 +1,6 @@
 //! A body as it comes, decoded if it was compressed on the way.
 
+use std::error::Error;
 use std::io::Write;
 
 use bytes::Bytes;
@@ -7,24 +8,22 @@ use flate2::write::MultiGzDecoder;
 use http::Version;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
-
-use super::connections::Lease;
+use hyper::body::Body as _;
 
 /// So much is decoded at a time: a byte of gzip becomes at most 1,032, so that a piece takes a few MiB at the worst.
 const PIECE: usize = 4 * 1024;
+/// An unwanted body is read up to this many bytes: a new connection costs more.
+const DRAINED_AT_MOST: u64 = 16 * 1024;
 
 /// What remains of a body.
 pub struct Payload {
-    incoming: Incoming,
-    /// Until the body has come to its end.
-    lease: Option<Lease>,
+    body: reqwest::Body,
     /// What says where the body ends.
     end: End,
     /// Bytes that came, as they were sent.
     received: u64,
-    /// In a place of its own: most answers need none, and are handed on through many hands.
-    decoding: Option<Box<Decoding>>,
+    /// `None` where the body is not compressed.
+    decoding: Option<Decoding>,
     is_http_2: bool,
 }
 
@@ -55,9 +54,9 @@ pub enum Broken {
 }
 
 impl Payload {
-    /// The body of an answer. What its headers say of an encoding, they no longer say afterwards, nor of its length.
-    pub fn new(incoming: Incoming, version: Version, headers: &mut HeaderMap, lease: Option<Lease>) -> Self {
-        let end = match incoming.size_hint().exact() {
+    /// The body of a response. If it is decoded here, its headers no longer name an encoding, nor the encoded length.
+    pub fn new(body: reqwest::Body, version: Version, headers: &mut HeaderMap) -> Self {
+        let end = match body.size_hint().exact() {
             Some(length) => End::Length(length),
             None if version >= Version::HTTP_2 || is_chunked(headers) => End::Mark,
             None => End::Connection,
@@ -69,17 +68,13 @@ impl Payload {
             headers.remove(CONTENT_ENCODING);
             headers.remove(CONTENT_LENGTH);
         }
-        let decoding = is_gzip.then(|| Box::new(Decoding::new()));
-        let mut payload = Self { incoming, lease, end, received: 0, decoding, is_http_2: version >= Version::HTTP_2 };
-        if payload.incoming.is_end_stream() {
-            payload.release();
-        }
-        payload
+        let decoding = is_gzip.then(Decoding::new);
+        Self { body, end, received: 0, decoding, is_http_2: version >= Version::HTTP_2 }
     }
 
     /// How many bytes are to come, if that is known.
     pub fn length(&self) -> Option<u64> {
-        if self.decoding.is_some() { None } else { self.incoming.size_hint().exact() }
+        if self.decoding.is_some() { None } else { self.body.size_hint().exact() }
     }
 
     /// True if nothing but the end of the connection ends the body, and nothing in the body does.
@@ -99,7 +94,7 @@ impl Payload {
                 }
                 continue;
             }
-            match (self.received().await?, &mut self.decoding) {
+            match (self.next().await?, &mut self.decoding) {
                 (Some(bytes), Some(decoding)) => decoding.left = bytes,
                 (None, Some(decoding)) => {
                     let bytes = decoding.end()?;
@@ -111,44 +106,40 @@ impl Payload {
         }
     }
 
+    /// Reads an unwanted body to its end, so that its connection can be used again. A long one is dropped with its connection.
+    pub async fn drain(mut self) {
+        if matches!(self.end, End::Connection) || matches!(self.end, End::Length(length) if length > DRAINED_AT_MOST) {
+            return;
+        }
+        while self.received <= DRAINED_AT_MOST && matches!(self.next().await, Ok(Some(_))) {}
+    }
+
     /// The next bytes as they were sent.
-    async fn received(&mut self) -> Result<Option<Bytes>, Broken> {
-        loop {
-            let frame = self.incoming.frame();
-            let frame = match &mut self.lease {
-                Some(lease) => lease.drive(frame).await,
-                None => frame.await,
-            };
-            let Some(frame) = frame else { break };
-            let frame = frame.map_err(|error| if error.is_parse() { Broken::Nonsense } else { Broken::Cut })?;
-            match frame.into_data() {
-                Ok(bytes) if bytes.is_empty() => {}
-                Ok(bytes) => {
-                    self.received += bytes.len() as u64;
-                    return Ok(Some(bytes));
-                }
-                // Trailers say nothing that is asked for.
-                Err(_) => {}
+    async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| if is_parse(&error) { Broken::Nonsense } else { Broken::Cut })?;
+            // Trailers hold nothing that is needed.
+            if let Ok(bytes) = frame.into_data()
+                && !bytes.is_empty()
+            {
+                self.received += bytes.len() as u64;
+                return Ok(Some(bytes));
             }
         }
         // hyper takes a stream that was reset without an error for one that has ended.
         let is_cut = match self.end {
             End::Length(length) => self.received < length,
-            End::Mark => self.is_http_2 && !self.incoming.is_end_stream(),
+            End::Mark => self.is_http_2 && !self.body.is_end_stream(),
             End::Connection => false,
         };
-        if is_cut {
-            return Err(Broken::Cut);
-        }
-        self.release();
-        Ok(None)
+        if is_cut { Err(Broken::Cut) } else { Ok(None) }
     }
+}
 
-    fn release(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.keep();
-        }
-    }
+/// True if the body breaks HTTP's own framing.
+fn is_parse(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    causes.filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse)
 }
 
 fn is_chunked(headers: &HeaderMap) -> bool {

@@ -30,7 +30,13 @@ pub enum TlsError {
     Unusable(String),
 }
 
-/// The client's side of TLS.
+/// TLS towards any other host than the registry's own: the same authorities, but no client certificate and no server name,
+/// which are the registry's.
+pub fn foreign_client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
+    client_config(&Tls { cert_file: None, key_file: None, server_name: None, ..tls.clone() })
+}
+
+/// TLS towards the registry's own host.
 pub fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
     let unusable = |error: &dyn std::fmt::Display| TlsError::Unusable(error.to_string());
     let provider = Arc::new(ring::default_provider());

@@ -16,7 +16,7 @@ use crate::check::progress::Progress;
 use crate::check::sweep::{Job, given_up, sweep};
 use crate::check::walk::BlobHasher;
 use crate::config::{Config, Spread, Target};
-use crate::registry::{Beside, ClientError, HttpRegistry};
+use crate::registry::{Background, ClientError, HttpRegistry};
 use crate::report::{Changes, Outcome, Report};
 use crate::state::{RegistryState, State, log_changes};
 
@@ -238,7 +238,7 @@ async fn hash_forever(registry: Arc<RegistryState>, hashing: Arc<BlobHasher>, se
             task.spawn({
                 let (hashing, due) = (Arc::clone(&hashing), due.clone());
                 async move {
-                    let client = Beside(Arc::clone(&current.client));
+                    let client = Background(Arc::clone(&current.client));
                     hashing.hash(&due, &client, current.target.confirm, &current.proofs, period).await
                 }
             });

@@ -138,7 +138,7 @@ impl Check {
         target.images = names.iter().filter_map(image).map(ImageSelector::Image).collect();
         let traffic = Arc::new(Traffic::default());
         let client = Arc::new(HttpRegistry::new(&target, Arc::clone(&traffic))?);
-        client.hurry();
+        client.skip_slow_start();
         Ok(Self { names, target, evidence: settings.evidence, client, traffic })
     }
 

@@ -1,13 +1,13 @@
 //! The requests that authorization needs: `GET /v2/`, and tokens.
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use http_body_util::Full;
 use tokio::time::timeout;
 use url::Url;
 
 use super::tokens::AuthRequests;
-use crate::registry::client::{HttpRegistry, code_of};
-use crate::registry::transport::{Response, uri_of};
+use crate::registry::client::HttpRegistry;
+use crate::registry::response::code_of;
+use crate::registry::transport::Response;
 use crate::registry::{Body, Code, Method, Traffic, Trouble, body};
 use crate::report::Cause;
 
@@ -28,9 +28,10 @@ impl AuthRequests for Requests<'_> {
     }
 
     async fn base(&self, authorization: Option<&HeaderValue>) -> Result<Option<(u16, HeaderMap)>, Trouble> {
-        let request = self.0.base_request()?;
+        let request = self.0.requests.base();
         let response = self.in_time("the registry", self.0.redirected(&request, authorization)).await?;
-        let Response { status, headers, redirected_to, .. } = *response;
+        let Response { status, headers, payload, redirected_to } = *response;
+        payload.drain().await;
         Ok(redirected_to.is_none().then_some((status, headers)))
     }
 }
@@ -51,22 +52,18 @@ impl Requests<'_> {
         authorization: Option<HeaderValue>,
         form: Option<String>,
     ) -> Result<(u16, Vec<u8>), Trouble> {
-        let uri = uri_of(url)?;
-        let request = || {
-            let mut request = http::Request::new(Full::from(form.clone().unwrap_or_default()));
-            *request.uri_mut() = uri.clone();
-            let headers = request.headers_mut();
-            headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-            headers.extend(authorization.clone().map(|authorization| (AUTHORIZATION, authorization)));
-            if form.is_some() {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-                *request.method_mut() = http::Method::POST;
-            }
-            request
-        };
+        let method = if form.is_some() { reqwest::Method::POST } else { reqwest::Method::GET };
+        let mut request = reqwest::Request::new(method, url.clone());
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.extend(authorization.map(|authorization| (AUTHORIZATION, authorization)));
+        if let Some(form) = form {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+            *request.body_mut() = Some(form.into());
+        }
         let counted = CountedTokenRequest { traffic: &self.0.traffic, code: Code::Timeout };
-        let sent = self.0.send_counted(&uri, None, Method::Get, request).await;
+        let sent = self.0.send_counted(request, None, Method::Get).await;
         counted.ended(match &sent {
             Ok(response) => Code::of_status(response.status),
             Err(trouble) => code_of(trouble),
@@ -76,7 +73,7 @@ impl Requests<'_> {
             is_refusal: false,
             ..trouble
         })?;
-        match body::read(&mut payload, TOKEN_LIMIT, &self.0.room, &self.0.traffic).await? {
+        match body::read(&mut payload, TOKEN_LIMIT, &self.0.body_memory, &self.0.traffic).await? {
             Body::Whole(bytes) => Ok((status, bytes.to_vec())),
             Body::Cut { .. } => Err(Trouble::new(Cause::Unreachable, "the token service's answer was cut off")),
             _ => Err(Trouble::new(Cause::Protocol, "the token service's answer is too long")),

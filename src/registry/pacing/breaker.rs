@@ -15,9 +15,9 @@ const REFUSED_AFTER: u32 = 200;
 /// After that, one is asked again this often.
 const TRIED_AGAIN_EVERY: Duration = Duration::from_secs(5);
 
-/// How a registry stands to one kind of question.
+/// Stops requests of one kind after too many of them in a row went unanswered.
 #[derive(Debug, Default)]
-pub struct Standing(Mutex<State>);
+pub struct CircuitBreaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,7 +31,7 @@ struct GivenUp {
     try_again_at: Instant,
 }
 
-impl Standing {
+impl CircuitBreaker {
     /// Notes that a question was answered, or what came instead after all retries.
     pub fn note(&self, trouble: Option<&Trouble>) {
         let mut state = self.lock();
@@ -65,7 +65,7 @@ impl Standing {
 
     /// The trouble to answer with instead of asking, if these questions have been given up. One in a while is let through,
     /// so that a registry which recovers is noticed.
-    pub fn given_up(&self) -> Option<Trouble> {
+    pub fn open(&self) -> Option<Trouble> {
         let mut state = self.lock();
         let unanswered = state.unanswered;
         let given_up = state.given_up.as_mut()?;
@@ -95,36 +95,36 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_never_answered_is_given_up_and_tried_again() {
-        let standing = Standing::default();
+        let breaker = CircuitBreaker::default();
         let trouble = Trouble::new(Cause::Unreachable, "connection refused");
         for _ in 0..GIVEN_UP_AFTER {
-            assert!(!standing.is_in_doubt(true));
-            standing.note(Some(&trouble));
+            assert!(!breaker.is_in_doubt(true));
+            breaker.note(Some(&trouble));
         }
-        assert!(standing.is_in_doubt(true));
-        assert_eq!(standing.given_up(), None);
-        standing.decide(false);
-        assert!(!standing.is_in_doubt(true));
-        let told = standing.given_up().unwrap();
+        assert!(breaker.is_in_doubt(true));
+        assert_eq!(breaker.open(), None);
+        breaker.decide(false);
+        assert!(!breaker.is_in_doubt(true));
+        let told = breaker.open().unwrap();
         assert_eq!(told.cause, Cause::Unreachable);
         assert!(told.detail.contains("connection refused"));
         tokio::time::advance(TRIED_AGAIN_EVERY).await;
-        assert_eq!(standing.given_up(), None, "one is let through");
-        assert!(standing.given_up().is_some(), "and no more");
-        standing.note(None);
-        assert_eq!(standing.given_up(), None);
+        assert_eq!(breaker.open(), None, "one is let through");
+        assert!(breaker.open().is_some(), "and no more");
+        breaker.note(None);
+        assert_eq!(breaker.open(), None);
     }
 
     #[test]
     fn refusals_count_less_where_others_are_answered() {
         let refused = Trouble::new(Cause::Unauthorized, "GET 403");
-        let standing = Standing::default();
-        (0..GIVEN_UP_AFTER).for_each(|_| standing.note(Some(&refused)));
-        assert!(standing.is_in_doubt(false) && !standing.is_in_doubt(true));
-        (GIVEN_UP_AFTER..REFUSED_AFTER).for_each(|_| standing.note(Some(&refused)));
-        assert!(standing.is_in_doubt(true));
-        standing.decide(true);
-        assert!(!standing.is_in_doubt(true));
-        assert_eq!(standing.given_up(), None);
+        let breaker = CircuitBreaker::default();
+        (0..GIVEN_UP_AFTER).for_each(|_| breaker.note(Some(&refused)));
+        assert!(breaker.is_in_doubt(false) && !breaker.is_in_doubt(true));
+        (GIVEN_UP_AFTER..REFUSED_AFTER).for_each(|_| breaker.note(Some(&refused)));
+        assert!(breaker.is_in_doubt(true));
+        breaker.decide(true);
+        assert!(!breaker.is_in_doubt(true));
+        assert_eq!(breaker.open(), None);
     }
 }

@@ -18,6 +18,7 @@
 
 mod evidence;
 mod request;
+pub mod sizes;
 
 use std::collections::HashSet;
 
