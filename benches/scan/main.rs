@@ -14,7 +14,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use registry_integrity_probe::cli::scan::{ScanArgs, run};
+use registry_integrity_probe::cli::arguments::ScanArgs;
+use registry_integrity_probe::cli::scan::run;
 
 const ROUNDS: usize = 5;
 

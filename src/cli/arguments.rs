@@ -10,9 +10,9 @@ use secrecy::SecretString;
 
 use crate::check::verify::{Evidence, ImageName};
 use crate::cli::logging::{LogFormat, LogLevel};
-use crate::cli::scan::ScanArgs;
 use crate::config::units::{parse_duration, parse_size};
 use crate::oci::Platform;
+use crate::storage::collector::Engine;
 
 /// Prometheus exporter and blackbox integrity probe for OCI container registries.
 #[derive(Debug, Parser)]
@@ -220,6 +220,61 @@ pub enum OutputFormat {
     Junit,
     /// GitHub Actions annotations, and a job summary where GITHUB_STEP_SUMMARY is set
     Github,
+}
+
+/// Read a registry's storage tree offline: what is broken, and what the next garbage collection would break.
+///
+/// Nothing is changed, unless --remove-orphan-layer-links is given. Exit status: 0 everything is intact, 1 something is
+/// broken (or, with --engine, the collection would break something or fail), 2 wrong usage, or a ROOT in another format
+/// than distribution's, 3 something could not be judged or delivered.
+#[derive(Clone, Debug, Args)]
+pub struct ScanArgs {
+    /// The folder that holds docker/registry/v2, that folder itself, or a parent of several such.
+    #[arg(required = true, value_name = "ROOT")]
+    pub roots: Vec<PathBuf>,
+
+    /// The registry whose garbage collection is about to run: damage that it would do then counts for the exit status.
+    /// Without it, all four collections are predicted, and none counts.
+    #[arg(long, value_enum)]
+    pub engine: Option<Engine>,
+
+    /// That collection runs with --delete-untagged (-m).
+    #[arg(long, requires = "engine")]
+    pub delete_untagged: bool,
+
+    /// Hash every blob.
+    #[arg(long)]
+    pub content: bool,
+
+    /// A registry that caches another one, by its folder's name: absence is normal there.
+    #[arg(long, value_name = "NAME")]
+    pub pull_through: Vec<String>,
+
+    /// How to write the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: ScanFormat,
+
+    /// Write metrics here, for node_exporter's textfile collector.
+    #[arg(long, value_name = "PATH")]
+    pub textfile: Option<PathBuf>,
+
+    /// Remove layer links whose bytes are gone, so that the next push uploads the layers again.
+    #[arg(long)]
+    pub remove_orphan_layer_links: bool,
+
+    /// Only say what --remove-orphan-layer-links would remove.
+    #[arg(long, requires = "remove_orphan_layer_links")]
+    pub dry_run: bool,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ScanFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// Arguments of `demo`.

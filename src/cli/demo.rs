@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::serve::listen;
+use super::listen::listen;
 use super::signals::{Asked, Signals};
 use super::{CommandError, Exit};
 use crate::cli::arguments::DemoArgs;

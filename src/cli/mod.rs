@@ -3,9 +3,11 @@
 pub mod arguments;
 mod check_config;
 mod completions;
+mod configuration;
 mod deliver;
 mod demo;
 mod exit;
+mod listen;
 pub mod logging;
 mod man;
 pub mod scan;
@@ -19,8 +21,7 @@ mod verify;
 use std::io;
 use std::process::ExitCode;
 
-use crate::cli::arguments::{Cli, Command, RegistriesArgs};
-use crate::config::{Config, ConfigError};
+use crate::cli::arguments::{Cli, Command};
 use logging::LogLevel;
 
 pub use exit::{CommandError, Exit};
@@ -69,11 +70,4 @@ fn dispatch(command: Command) -> Result<Exit, CommandError> {
     // A lookup or a file that hangs in a blocking thread must not hold the exit up.
     runtime.shutdown_background();
     result
-}
-
-fn configuration(args: &RegistriesArgs) -> Result<Config, ConfigError> {
-    match &args.config_file {
-        Some(file) => Config::load(file),
-        None => Config::from_urls(&args.registries),
-    }
 }

@@ -8,67 +8,13 @@ use std::time::SystemTime;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Exit;
+use crate::cli::arguments::{ScanArgs, ScanFormat};
 use crate::render::Terminal;
 use crate::render::{self, textfile};
-use crate::storage::collector::{Collector, Engine};
+use crate::storage::collector::Collector;
 use crate::storage::{
     LocateError, Location, Progress, RemovalOutcome, RootReport, ScanOptions, ScanReport, locate, metrics, scan,
 };
-
-/// Read a registry's storage tree offline: what is broken, and what the next garbage collection would break.
-///
-/// Nothing is changed, unless --remove-orphan-layer-links is given. Exit status: 0 everything is intact, 1 something is
-/// broken (or, with --engine, the collection would break something or fail), 2 wrong usage, or a ROOT in another format
-/// than distribution's, 3 something could not be judged or delivered.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ScanArgs {
-    /// The folder that holds docker/registry/v2, that folder itself, or a parent of several such.
-    #[arg(required = true, value_name = "ROOT")]
-    pub roots: Vec<PathBuf>,
-
-    /// The registry whose garbage collection is about to run: damage that it would do then counts for the exit status.
-    /// Without it, all four collections are predicted, and none counts.
-    #[arg(long, value_enum)]
-    pub engine: Option<Engine>,
-
-    /// That collection runs with --delete-untagged (-m).
-    #[arg(long, requires = "engine")]
-    pub delete_untagged: bool,
-
-    /// Hash every blob.
-    #[arg(long)]
-    pub content: bool,
-
-    /// A registry that caches another one, by its folder's name: absence is normal there.
-    #[arg(long, value_name = "NAME")]
-    pub pull_through: Vec<String>,
-
-    /// How to write the report.
-    #[arg(long, value_enum, default_value_t)]
-    pub output: Output,
-
-    /// Write metrics here, for node_exporter's textfile collector.
-    #[arg(long, value_name = "PATH")]
-    pub textfile: Option<PathBuf>,
-
-    /// Remove layer links whose bytes are gone, so that the next push uploads the layers again.
-    #[arg(long)]
-    pub remove_orphan_layer_links: bool,
-
-    /// Only say what --remove-orphan-layer-links would remove.
-    #[arg(long, requires = "remove_orphan_layer_links")]
-    pub dry_run: bool,
-}
-
-/// How a report is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
-}
 
 /// Why there is no scan at all, or no result of it.
 #[derive(Debug, thiserror::Error)]
@@ -144,10 +90,10 @@ fn scan_all(args: &ScanArgs) -> Result<ScanReport, ScanError> {
     Ok(ScanReport { roots: roots.collect() })
 }
 
-fn write_report(report: &ScanReport, output: Output, out: &mut impl Write) -> Result<(), ScanError> {
+fn write_report(report: &ScanReport, output: ScanFormat, out: &mut impl Write) -> Result<(), ScanError> {
     match output {
-        Output::Text => render::scan(report, Terminal::of_stdout(), out)?,
-        Output::Json => {
+        ScanFormat::Text => render::scan(report, Terminal::of_stdout(), out)?,
+        ScanFormat::Json => {
             serde_json::to_writer_pretty(&mut *out, report).map_err(io::Error::from)?;
             writeln!(out)?;
         }

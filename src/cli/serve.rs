@@ -7,10 +7,10 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::listen::listen;
 use super::signals::{Asked, Signals};
 use super::{CommandError, Exit, configuration, sharding, storage};
 use crate::cli::arguments::{RegistriesArgs, ServeArgs};
@@ -24,9 +24,8 @@ use crate::web::{self, Control, Guard, SweepRefused, Web};
 /// Serves until SIGTERM or SIGINT.
 pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     let mut signals = Signals::listen().map_err(CommandError::Runtime)?;
-    let mut config = configuration(&args.registries)?;
     let shard = sharding::shard(&args.shard)?;
-    sharding::apply(&mut config, shard);
+    let config = configuration::load(&args.registries, shard)?;
     let external_url = args.external_url.as_deref().filter(|text| !text.is_empty()).map(external_url).transpose()?;
     let state = Arc::new(storage::state(&args.storage, &config, shard)?);
     // An empty path or URL is none, as in Prometheus: templates write them.
@@ -77,29 +76,6 @@ fn guard(path: &Path, state: &Arc<State>) -> Result<Arc<Guard>, CommandError> {
     Ok(Arc::new(guard))
 }
 
-/// Binds every address, `:10500` meaning all interfaces as in Prometheus.
-pub async fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, CommandError> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let listener =
-            bind(address).await.map_err(|source| CommandError::Listen { address: address.clone(), source })?;
-        if let Ok(local) = listener.local_addr() {
-            tracing::info!(address = %local, "listening");
-        }
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
-async fn bind(address: &str) -> io::Result<TcpListener> {
-    let Some(port) = address.strip_prefix(':') else { return TcpListener::bind(address).await };
-    match TcpListener::bind(format!("[::]:{port}")).await {
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse => TcpListener::bind(format!("0.0.0.0:{port}")).await,
-        // Takes connections of IPv4 too.
-        bound => bound,
-    }
-}
-
 fn external_url(text: &str) -> Result<Url, CommandError> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()).ok_or_else(|| {
         CommandError::Flag {
@@ -121,16 +97,13 @@ struct Service {
 impl Service {
     /// Both files are read, and nothing is taken up unless both can be.
     async fn take_up(&self) -> Result<(), String> {
-        let config = configuration(&self.registries).map_err(|error| error.to_string());
+        let config = configuration::load(&self.registries, self.shard).map_err(|error| error.to_string());
         let web_config = match &self.guard {
             Some(guard) => guard.config.check().await,
             None => Ok(()),
         };
         match (config, web_config) {
-            (Ok(mut config), Ok(())) => {
-                sharding::apply(&mut config, self.shard);
-                self.schedule.apply(&config).map_err(|error| error.to_string())
-            }
+            (Ok(config), Ok(())) => self.schedule.apply(&config).map_err(|error| error.to_string()),
             (Ok(_), Err(error)) | (Err(error), Ok(())) => Err(error),
             (Err(error), Err(of_web)) => Err(format!("{error}\n{of_web}")),
         }

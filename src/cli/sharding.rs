@@ -4,7 +4,6 @@ use std::env;
 
 use super::CommandError;
 use crate::cli::arguments::ShardArgs;
-use crate::config::Config;
 use crate::config::shard::Shard;
 
 /// Set in the pods of an Indexed Job.
@@ -29,13 +28,6 @@ pub fn shard(args: &ShardArgs) -> Result<Option<Shard>, CommandError> {
         tracing::info!(%shard, source, "looking at one shard alone");
     }
     Ok(found.map(|(shard, _)| shard))
-}
-
-/// Gives every registry of a configuration the shard.
-pub fn apply(config: &mut Config, shard: Option<Shard>) {
-    for target in &mut config.registries {
-        target.shard = shard;
-    }
 }
 
 struct Surroundings {

@@ -25,9 +25,8 @@ use crate::state::State;
 
 /// Sweeps all registries and hands over what was found, to everything that was asked for.
 pub async fn run(args: SweepArgs) -> Result<Exit, CommandError> {
-    let mut config = configuration(&args.registries)?;
     let shard = sharding::shard(&args.shard)?;
-    sharding::apply(&mut config, shard);
+    let config = configuration::load(&args.registries, shard)?;
     let mut gateway = args.push_gateway.as_ref().map(gateway).transpose()?;
     if let Some(gateway) = &mut gateway {
         gateway.shard = shard.map(|shard| shard.index().to_string());

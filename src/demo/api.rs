@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::content::media_type;
-use super::paging::{Page, Paging, Sizes};
+use super::paging::{Page, Paging, Query, Rejection, Sizes};
 use super::range::{Range, RangeError};
 use super::route::Route;
 use super::store::{Held, Store};
@@ -89,12 +89,13 @@ fn page(
     request: &Request,
     body: impl Fn(Vec<String>) -> Value,
 ) -> Answer {
-    match paging.page(names, sizes, request) {
+    let query = Query { path: &request.path, parameters: &|name| request.parameter(name) };
+    match paging.page(names, sizes, &query) {
         Ok(Page { names, next }) => {
             let answer = json_answer(200, &body(names));
             next.into_iter().fold(answer, |answer, next| answer.header("Link", format!("<{next}>; rel=\"next\"")))
         }
-        Err(refusal) => *refusal,
+        Err(Rejection { status, code, message, detail }) => error(status, code, message, detail),
     }
 }
 

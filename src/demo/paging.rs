@@ -1,9 +1,6 @@
 //! Paging of lists: distribution 2.8's, unless a fault changes it.
 
-use serde_json::json;
-
-use super::api;
-use super::wire::{Answer, Request};
+use serde_json::{Value, json};
 
 /// How the list is paged in the response to one request.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +42,20 @@ pub struct Sizes {
     pub limit: usize,
 }
 
+/// The path of a list and the parameters of a request for it.
+pub struct Query<'a> {
+    pub path: &'a str,
+    pub parameters: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Why a request for a page is rejected.
+pub struct Rejection {
+    pub status: u16,
+    pub code: &'static str,
+    pub message: &'static str,
+    pub detail: Value,
+}
+
 /// One page, and the target of the link to the next one.
 pub struct Page {
     pub names: Vec<String>,
@@ -56,36 +67,40 @@ impl Paging {
     ///
     /// # Errors
     ///
-    /// The response that rejects the request.
-    pub fn page(&self, mut names: Vec<String>, sizes: Sizes, request: &Request) -> Result<Page, Box<Answer>> {
+    /// The rejection of the request.
+    pub fn page(&self, mut names: Vec<String>, sizes: Sizes, query: &Query<'_>) -> Result<Page, Rejection> {
         if self.is_unordered {
             // A stable order that is not sorted.
             names
                 .sort_by_cached_key(|name| name.bytes().fold(7, |hash: u32, byte| hash * 31 % 1_009 + u32::from(byte)));
         }
         // distribution ignores an `n` that is not a number or negative.
-        let asked = request.parameter("n").and_then(|n| n.parse::<i64>().ok()).and_then(|n| usize::try_from(n).ok());
+        let asked = (query.parameters)("n").and_then(|n| n.parse::<i64>().ok()).and_then(|n| usize::try_from(n).ok());
         let count = asked.unwrap_or(sizes.default);
         if count > sizes.limit && !self.takes_any_size && !self.ignores_size && self.cap.is_none() {
-            let message = "invalid number of results requested";
-            return Err(api::error(400, "PAGINATION_NUMBER_INVALID", message, json!({"n": count})).into());
+            return Err(Rejection {
+                status: 400,
+                code: "PAGINATION_NUMBER_INVALID",
+                message: "invalid number of results requested",
+                detail: json!({"n": count}),
+            });
         }
         let count = if self.ignores_size { usize::MAX } else { count.min(self.cap.unwrap_or(usize::MAX)) };
-        let start = self.start(&names, request)?;
+        let start = self.start(&names, query)?;
         let total = names.len();
         let names: Vec<String> = names.into_iter().skip(start).take(count).collect();
         let end = start + names.len();
-        let next = names.last().filter(|_| end < total).map(|last| self.link(&request.path, last, end, count));
+        let next = names.last().filter(|_| end < total).map(|last| self.link(query.path, last, end, count));
         Ok(Page { names, next })
     }
 
     /// The number of names before the page.
-    fn start(&self, names: &[String], request: &Request) -> Result<usize, Box<Answer>> {
+    fn start(&self, names: &[String], query: &Query<'_>) -> Result<usize, Rejection> {
         let token = match self.last {
-            Last::Token(parameter) => request.parameter(parameter).and_then(|token| offset_of(&token)),
+            Last::Token(parameter) => (query.parameters)(parameter).and_then(|token| offset_of(&token)),
             Last::Name | Last::Offset | Last::Nothing => None,
         };
-        let Some(last) = request.parameter("last").filter(|last| !last.is_empty() && token.is_none()) else {
+        let Some(last) = (query.parameters)("last").filter(|last| !last.is_empty() && token.is_none()) else {
             return Ok(token.unwrap_or(0));
         };
         let start = match self.last {
@@ -99,9 +114,12 @@ impl Paging {
             Last::Token(_) | Last::Nothing => None,
         };
         match (start, self.refusal) {
-            (None, Some(status)) => {
-                Err(api::error(status, "UNSUPPORTED", "invalid parameter: last", json!({"last": last})).into())
-            }
+            (None, Some(status)) => Err(Rejection {
+                status,
+                code: "UNSUPPORTED",
+                message: "invalid parameter: last",
+                detail: json!({"last": last}),
+            }),
             (start, _) => Ok(start.unwrap_or(0)),
         }
     }

@@ -8,50 +8,30 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::future::BoxFuture;
 use serde::Serialize;
 use url::Url;
 use utoipa::ToSchema;
 
-use super::Web;
-use super::api::{ErrorAnswer, Refusal};
-
-/// What the web interface may ask of the running service.
-pub trait Control: Send + Sync {
-    /// Reads the configuration again and takes it up. The error says why it cannot be taken up; the old one then stays.
-    fn reload(&self) -> BoxFuture<'_, Result<(), String>>;
-
-    /// Starts a sweep of a registry now and returns at once.
-    fn sweep(&self, registry: &str) -> Result<(), SweepRefused>;
-}
-
-/// Why no sweep was started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SweepRefused {
-    /// The configuration names no such registry.
-    #[error("no registry of this name is configured; GET /api/v1/registries lists them")]
-    UnknownRegistry,
-    /// One runs already.
-    #[error("a sweep of this registry is already running")]
-    AlreadySweeping,
-}
+use super::api_error::{ApiError, ErrorAnswer};
+use super::context::Web;
+use super::control::{Control, SweepRefused};
 
 /// The right to control the service: only a request to a service with lifecycle enabled has it.
 pub struct Lifecycle(Arc<dyn Control>);
 
 impl FromRequestParts<Web> for Lifecycle {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, ApiError> {
         // A browser that is logged in must not be made to reload or sweep by a form on somebody else's page.
         if is_of_another_site(&parts.headers, web.external_url.as_ref()) {
-            return Err(Refusal::new(
+            return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
                 "requests from other sites are refused; behind a proxy, start with --web.external-url",
             ));
         }
         web.lifecycle.clone().map(Self).ok_or_else(|| {
-            Refusal::new(StatusCode::FORBIDDEN, "Lifecycle API is not enabled; start with --web.enable-lifecycle")
+            ApiError::new(StatusCode::FORBIDDEN, "Lifecycle API is not enabled; start with --web.enable-lifecycle")
         })
     }
 }
@@ -71,14 +51,14 @@ fn is_of_another_site(headers: &HeaderMap, external_url: Option<&Url>) -> bool {
 }
 
 /// `POST /-/reload`: 200 once the new configuration is in use, 500 with the reason if it cannot be.
-pub async fn reload(lifecycle: Result<Lifecycle, Refusal>) -> Response {
+pub async fn reload(lifecycle: Result<Lifecycle, ApiError>) -> Response {
     match lifecycle {
         Err(refusal) => refusal.into_text(),
         Ok(Lifecycle(control)) => match control.reload().await {
             Ok(()) => "configuration reloaded\n".into_response(),
             Err(why) => {
                 let why = format!("failed to reload the configuration, the old one stays in use: {why}");
-                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_text()
+                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_text()
             }
         },
     }
@@ -116,14 +96,14 @@ enum SweepBegun {
 pub async fn sweep(
     Lifecycle(control): Lifecycle,
     name: Result<Path<String>, PathRejection>,
-) -> Result<Response, Refusal> {
-    let Path(registry) = name.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
+) -> Result<Response, ApiError> {
+    let Path(registry) = name.map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
     control.sweep(&registry).map_err(|refused| {
         let status = match refused {
             SweepRefused::UnknownRegistry => StatusCode::NOT_FOUND,
             SweepRefused::AlreadySweeping => StatusCode::CONFLICT,
         };
-        Refusal::new(status, refused.to_string())
+        ApiError::new(status, refused.to_string())
     })?;
     Ok((StatusCode::ACCEPTED, Json(SweepAnswer { registry, sweep: SweepBegun::Started })).into_response())
 }

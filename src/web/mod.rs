@@ -1,12 +1,15 @@
 //! The web interface of `serve`: status page, metrics, health, API and lifecycle.
 
-mod answers;
 mod api;
+mod api_error;
 pub mod config;
+mod context;
+mod control;
 mod guard;
 mod lifecycle;
 mod page;
 mod rendered;
+mod response_cache;
 mod server;
 
 use std::sync::Arc;
@@ -16,42 +19,26 @@ use axum::extract::State as Extracted;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
-use url::Url;
 
+pub use context::Web;
+pub use control::{Control, SweepRefused};
 pub use guard::Guard;
-pub use lifecycle::{Control, SweepRefused};
 pub use server::{Limits, serve, serve_guarded};
 
-use self::answers::{Answers, Holds};
-use self::api::Refusal;
+use self::api_error::ApiError;
+use self::context::Views;
 use self::rendered::Rendered;
+use self::response_cache::{Freshness, ResponseCache};
 use crate::render::metrics;
 use crate::state::State;
-
-/// What the pages are made of.
-#[derive(Clone)]
-pub struct Web {
-    /// What is known; only read.
-    pub state: Arc<State>,
-    /// Who reloads and sweeps on request; `None`: such requests are refused.
-    pub lifecycle: Option<Arc<dyn Control>>,
-    /// Where users reach the service (`--web.external-url`). Every route lies below its path.
-    pub external_url: Option<Url>,
-}
-
-/// What pages, metrics and API are rendered from.
-#[derive(Clone)]
-struct Views {
-    state: Arc<State>,
-    answers: Arc<Answers>,
-}
 
 impl Web {
     /// The service, for [`serve`].
     pub fn into_router(self) -> Router {
         let prefix = self.external_url.as_ref().map_or("", |url| url.path().trim_end_matches('/')).to_string();
         let at = |path: &str| format!("{prefix}{path}");
-        let views = Views { state: Arc::clone(&self.state), answers: Arc::new(Answers::new(Arc::clone(&self.state))) };
+        let responses = Arc::new(ResponseCache::new(Arc::clone(&self.state)));
+        let views = Views { state: Arc::clone(&self.state), responses };
         // The path of a URL may hold what older routers took for a placeholder.
         let mut router = Router::new()
             .without_v07_checks()
@@ -76,8 +63,8 @@ impl Web {
 
 async fn metrics_text(Extracted(views): Extracted<Views>, headers: HeaderMap) -> Response {
     let render = |state: &State| Ok(Rendered::text(metrics::CONTENT_TYPE, metrics::render_with_process(state)));
-    let rendered = views.answers.to("metrics".to_string(), Holds::Once, &headers, render).await;
-    rendered.unwrap_or_else(Refusal::into_text)
+    let rendered = views.responses.get_or_render("metrics".to_string(), Freshness::Uncached, &headers, render).await;
+    rendered.unwrap_or_else(ApiError::into_text)
 }
 
 /// The headers by which a browser guards itself against what a registry may have put into a name or a message.

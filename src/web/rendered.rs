@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
 
-use super::Refusal;
+use super::api_error::ApiError;
 use crate::oci::Digest;
 
 /// What is shorter is not worth compressing.
@@ -40,8 +40,8 @@ impl Rendered {
     /// # Errors
     ///
     /// 500, if it cannot be written as JSON.
-    pub fn json(answer: &impl Serialize) -> Result<Self, Refusal> {
-        let failed = |why: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why);
+    pub fn json(answer: &impl Serialize) -> Result<Self, ApiError> {
+        let failed = |why: String| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, why);
         let body = serde_json::to_vec(answer).map_err(|error| failed(error.to_string()))?;
         let digest = Digest::sha256(&body).to_string();
         let hex = digest.rsplit(':').next().unwrap_or_default().get(..32).unwrap_or_default();

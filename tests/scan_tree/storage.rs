@@ -4,7 +4,8 @@ use std::path::Path;
 
 use clap::Parser;
 use registry_integrity_probe::cli::Exit;
-use registry_integrity_probe::cli::scan::{ScanArgs, run};
+use registry_integrity_probe::cli::arguments::ScanArgs;
+use registry_integrity_probe::cli::scan::run;
 use registry_integrity_probe::oci::Digest;
 use serde_json::Value;
 

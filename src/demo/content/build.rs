@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::media_type;
+use super::part::{Part, Role};
 use super::recipe::{Recipe, Shape};
-use super::{Image, Part, Role, media_type};
 use crate::oci::{Digest, Platform};
 
 /// gzip's magic, so that tools that look at a layer take it for the compressed archive that it claims to be.
@@ -76,7 +77,7 @@ pub(super) fn parts_of(recipe: &Recipe) -> Vec<Part> {
     }
 }
 
-fn index(recipe: &Recipe, platforms: &[Platform], attestations: bool, nested: &[Image]) -> Vec<Part> {
+fn index(recipe: &Recipe, platforms: &[Platform], attestations: bool, nested: &[Vec<Part>]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut children = Vec::new();
     for platform in platforms {
@@ -90,10 +91,9 @@ fn index(recipe: &Recipe, platforms: &[Platform], attestations: bool, nested: &[
             children.extend(parts.last().map(|child| attestation_descriptor(child, &subject)));
         }
     }
-    for image in nested {
-        let (root, below) = (image.root(), image.parts());
+    for (root, below) in nested.iter().filter_map(|parts| parts.split_last()) {
         children.push(child_descriptor(root));
-        parts.extend(below[..below.len() - 1].iter().cloned());
+        parts.extend(below.iter().cloned());
         parts.push(Part { role: Role::Child, ..root.clone() });
     }
     let media_type = if recipe.docker { media_type::DOCKER_LIST } else { media_type::OCI_INDEX };

@@ -111,7 +111,7 @@ impl Image {
         self.with(|recipe| {
             if let Shape::Index { platforms, nested, .. } = &mut recipe.shape {
                 platforms.clear();
-                nested.extend(images);
+                nested.extend(images.into_iter().map(|image| image.parts().to_vec()));
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Image;
+use super::part::Part;
 use crate::oci::{Algorithm, Digest, Platform};
 
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Recipe {
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
     Manifest { platform: Platform },
-    Index { platforms: Vec<Platform>, attestations: bool, nested: Vec<Image> },
+    Index { platforms: Vec<Platform>, attestations: bool, nested: Vec<Vec<Part>> },
     Raw { media_type: String, bytes: Bytes },
 }
 

@@ -13,12 +13,15 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
+use super::context::Api;
 use super::pages::{Page, clipped};
 use super::query::{PointInTime, given, parsed, point_in_time};
-use super::{Api, ErrorAnswer, Holds, Refusal, Rendered};
 use crate::report::{Failure, Reason, Report, Unverified, closed_set, rfc3339};
 use crate::state::history::{Change, ResolvedLife};
 use crate::state::{Known, State};
+use crate::web::api_error::{ApiError, ErrorAnswer};
+use crate::web::rendered::Rendered;
+use crate::web::response_cache::Freshness;
 
 /// Findings of all registries.
 #[derive(Serialize, ToSchema)]
@@ -128,15 +131,15 @@ struct Question {
 }
 
 impl Question {
-    fn parse(parameters: Parameters) -> Result<Self, Refusal> {
+    fn parse(parameters: Parameters) -> Result<Self, ApiError> {
         let Parameters { registry, repository, reason, state, since, limit, cursor } = parameters;
         let reason = given(reason).map(|reason| reason.parse()).transpose();
         let state = state.map_or(Ok(Phase::Open), |state| state.parse());
         Ok(Self {
             registry: given(registry),
             repository: given(repository),
-            reason: reason.map_err(|error| Refusal::bad_request(format!("reason: {error}")))?,
-            state: state.map_err(|error| Refusal::bad_request(format!("state: {error}")))?,
+            reason: reason.map_err(|error| ApiError::bad_request(format!("reason: {error}")))?,
+            state: state.map_err(|error| ApiError::bad_request(format!("state: {error}")))?,
             since: since.as_deref().map(point_in_time).transpose()?,
             page: Page::parse(limit.as_deref(), cursor)?,
         })
@@ -148,7 +151,7 @@ impl Question {
             && self.since.is_none_or(|since| time.is_some_and(|time| time >= since))
     }
 
-    fn answer(&self, state: &State) -> Result<Rendered, Refusal> {
+    fn answer(&self, state: &State) -> Result<Rendered, ApiError> {
         let known: Vec<(String, Known)> = state
             .registries()
             .iter()
@@ -162,7 +165,7 @@ impl Question {
         Rendered::json(&answer)
     }
 
-    fn open<'a>(&self, known: &'a [(String, Known)]) -> Result<FindingsAnswer<'a>, Refusal> {
+    fn open<'a>(&self, known: &'a [(String, Known)]) -> Result<FindingsAnswer<'a>, ApiError> {
         let reports = || known.iter().filter_map(|(name, known)| Some((name.as_str(), known.report.as_deref()?)));
         let failures = reports()
             .flat_map(|(registry, report): (&str, &Report)| {
@@ -191,7 +194,7 @@ impl Question {
         Ok(answer)
     }
 
-    fn resolved<'a>(&self, known: &'a [(String, Known)]) -> Result<FindingsAnswer<'a>, Refusal> {
+    fn resolved<'a>(&self, known: &'a [(String, Known)]) -> Result<FindingsAnswer<'a>, ApiError> {
         let mut lives: Vec<(&str, &ResolvedLife)> = known
             .iter()
             .flat_map(|(name, known)| known.history.resolved.iter().map(move |life| (name.as_str(), &**life)))
@@ -253,10 +256,10 @@ pub async fn findings(
     Extracted(api): Extracted<Api>,
     query: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let question = Question::parse(parsed(query)?)?;
     let key = format!("findings {question:?}");
-    api.answers.to(key, Holds::UntilSwept, &headers, move |state| question.answer(state)).await
+    api.responses.get_or_render(key, Freshness::UntilNextSweep, &headers, move |state| question.answer(state)).await
 }
 
 /// A reason, or an empty filter, in the API's description.

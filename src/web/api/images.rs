@@ -9,12 +9,15 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
+use super::context::Api;
 use super::findings::{FailureEntry, UnverifiedEntry};
 use super::query::parsed;
-use super::{Api, ErrorAnswer, Holds, Refusal, Rendered};
 use crate::oci::Image;
 use crate::state::State;
 use crate::state::images::{self, ImageSummary, ImageTree};
+use crate::web::api_error::{ApiError, ErrorAnswer};
+use crate::web::rendered::Rendered;
+use crate::web::response_cache::Freshness;
 
 /// One image.
 #[derive(Serialize, ToSchema)]
@@ -44,9 +47,9 @@ pub struct Parameters {
     reference: String,
 }
 
-fn answer(state: &State, registry: &str, image: &Image) -> Result<Rendered, Refusal> {
+fn answer(state: &State, registry: &str, image: &Image) -> Result<Rendered, ApiError> {
     let Some(registry) = state.registry(registry) else {
-        return Err(Refusal::not_found(format!(
+        return Err(ApiError::not_found(format!(
             "no registry {registry:?} is configured; GET /api/v1/registries lists them"
         )));
     };
@@ -57,7 +60,7 @@ fn answer(state: &State, registry: &str, image: &Image) -> Result<Rendered, Refu
         } else {
             "no sweep has ended yet"
         };
-        return Err(Refusal::not_found(format!("nothing is known of {image} in {}: {why}", registry.name)));
+        return Err(ApiError::not_found(format!("nothing is known of {image} in {}: {why}", registry.name)));
     };
     let report = known.report.as_deref();
     let failures = report.into_iter().flat_map(|report| &report.failures);
@@ -90,11 +93,11 @@ pub async fn image(
     Extracted(api): Extracted<Api>,
     query: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let Parameters { registry, reference } = parsed(query)?;
-    let image: Image = reference.parse().map_err(|error| Refusal::bad_request(format!("reference: {error}")))?;
+    let image: Image = reference.parse().map_err(|error| ApiError::bad_request(format!("reference: {error}")))?;
     let key = format!("image {registry:?} {image}");
-    api.answers.to(key, Holds::AMoment, &headers, move |state| answer(state, &registry, &image)).await
+    api.responses.get_or_render(key, Freshness::Briefly, &headers, move |state| answer(state, &registry, &image)).await
 }
 
 /// An image's name in the API's description.

@@ -1,11 +1,11 @@
 //! The JSON API: views of the state, none of which changes anything.
 
+mod context;
 mod findings;
 mod images;
 mod openapi;
 mod pages;
 mod query;
-mod refusal;
 mod registries;
 mod sweeps;
 
@@ -14,17 +14,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{any, get, post};
 
-pub use self::refusal::{ErrorAnswer, Refusal};
-use super::{Answers, Holds, Rendered, Views, Web, lifecycle};
-use crate::config::Mode;
-
-/// What the API is made of.
-#[derive(Clone)]
-struct Api {
-    answers: Arc<Answers>,
-    /// The description of the API itself.
-    description: Arc<Rendered>,
-}
+use self::context::Api;
+use super::context::{Views, Web};
+use super::rendered::Rendered;
+use super::{api_error, lifecycle};
 
 /// The API, each path of which lies below a prefix.
 ///
@@ -35,7 +28,7 @@ pub fn router(prefix: &str, views: Views) -> Router<Web> {
     let at = |path: &str| format!("{prefix}/api{path}");
     let description =
         Rendered::json(&openapi::description(prefix)).expect("a description of strings and numbers is JSON");
-    let api = Api { answers: views.answers, description: Arc::new(description) };
+    let api = Api { responses: views.responses, description: Arc::new(description) };
     Router::new()
         .without_v07_checks()
         .route(&at("/v1/registries"), get(registries::registries))
@@ -45,16 +38,8 @@ pub fn router(prefix: &str, views: Views) -> Router<Web> {
         .route(&at("/v1/openapi.json"), get(openapi::openapi))
         .with_state(api)
         .route(&at("/v1/registries/{name}/sweep"), post(lifecycle::sweep))
-        .method_not_allowed_fallback(refusal::unknown_method)
-        .route(&at(""), any(refusal::unknown_path))
-        .route(&at("/"), any(refusal::unknown_path))
-        .route(&at("/{*rest}"), any(refusal::unknown_path))
-}
-
-/// The mode as the configuration spells it.
-pub fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Authoritative => "authoritative",
-        Mode::PullThrough => "pull_through",
-    }
+        .method_not_allowed_fallback(api_error::unknown_method)
+        .route(&at(""), any(api_error::unknown_path))
+        .route(&at("/"), any(api_error::unknown_path))
+        .route(&at("/{*rest}"), any(api_error::unknown_path))
 }

@@ -7,7 +7,9 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{ContentBuilder, Header, RefOr, ResponseBuilder, Server};
 use utoipa::{Modify, OpenApi, openapi};
 
-use super::{Api, ErrorAnswer, findings, images, registries, sweeps};
+use super::context::Api;
+use super::{findings, images, registries, sweeps};
+use crate::web::api_error::ErrorAnswer;
 use crate::web::lifecycle;
 
 #[derive(OpenApi)]

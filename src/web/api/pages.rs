@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Refusal;
+use crate::web::api_error::ApiError;
 
 /// Entries of a page, at most.
 pub const LIMIT: usize = 10_000;
@@ -36,12 +36,12 @@ impl Page {
     /// # Errors
     ///
     /// 400, if that makes no sense.
-    pub fn parse(limit: Option<&str>, cursor: Option<String>) -> Result<Option<Self>, Refusal> {
+    pub fn parse(limit: Option<&str>, cursor: Option<String>) -> Result<Option<Self>, ApiError> {
         let limit = match limit.map(str::parse) {
             None if cursor.is_none() => return Ok(None),
             None => LIMIT,
             Some(Ok(limit)) if (1..=LIMIT).contains(&limit) => limit,
-            Some(_) => return Err(Refusal::bad_request(format!("limit: not a number from 1 to {LIMIT}"))),
+            Some(_) => return Err(ApiError::bad_request(format!("limit: not a number from 1 to {LIMIT}"))),
         };
         Ok(Some(Self { limit, cursor }))
     }
@@ -55,7 +55,7 @@ impl Page {
         &self,
         entries: impl IntoIterator<Item = T>,
         place: impl Fn(&T) -> Place,
-    ) -> Result<(Vec<T>, Option<String>), Refusal> {
+    ) -> Result<(Vec<T>, Option<String>), ApiError> {
         let mut entries: Vec<(Place, T)> = entries.into_iter().map(|entry| (place(&entry), entry)).collect();
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         let begin = match &self.cursor {
@@ -92,9 +92,9 @@ fn encode(cursor: &impl Serialize) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
 }
 
-fn decode<Place: DeserializeOwned>(text: &str) -> Result<Cursor<Place>, Refusal> {
+fn decode<Place: DeserializeOwned>(text: &str) -> Result<Cursor<Place>, ApiError> {
     let cursor = URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice(&json).ok());
-    cursor.ok_or_else(|| Refusal::not_found("cursor: no page of this list named it as its next"))
+    cursor.ok_or_else(|| ApiError::not_found("cursor: no page of this list named it as its next"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::Refusal;
+use crate::web::api_error::ApiError;
 
 /// The end of the year 9999, where RFC 3339 ends too.
 const LATEST: f64 = 253_402_300_799.0;
@@ -20,8 +20,8 @@ const LATEST: f64 = 253_402_300_799.0;
 /// # Errors
 ///
 /// 400, if there is a key in it that is not known, or that comes twice.
-pub fn parsed<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Refusal> {
-    query.map(|Query(query)| query).map_err(|rejection| Refusal::bad_request(rejection.body_text()))
+pub fn parsed<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
+    query.map(|Query(query)| query).map_err(|rejection| ApiError::bad_request(rejection.body_text()))
 }
 
 /// A filter; an empty one is none.
@@ -34,7 +34,7 @@ pub fn given(value: String) -> Option<String> {
 /// # Errors
 ///
 /// 400, if it is neither.
-pub fn point_in_time(text: &str) -> Result<SystemTime, Refusal> {
+pub fn point_in_time(text: &str) -> Result<SystemTime, ApiError> {
     if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
         return Ok(time.into());
     }
@@ -44,7 +44,7 @@ pub fn point_in_time(text: &str) -> Result<SystemTime, Refusal> {
         }
         _ => {
             let hint = if text.contains(' ') { "; a + in a URL is written %2B" } else { "" };
-            Err(Refusal::bad_request(format!(
+            Err(ApiError::bad_request(format!(
                 "since: no point in time, such as 2026-04-19T09:00:00Z or 1776589200{hint}: {text:?}"
             )))
         }

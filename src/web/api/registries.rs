@@ -8,9 +8,13 @@ use axum::response::Response;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{Api, Holds, Refusal, Rendered, mode};
+use super::context::Api;
+use crate::config::Mode;
 use crate::report::{ImageCounts, ObjectCounts, Outcome};
 use crate::state::{RegistryState, State};
+use crate::web::api_error::ApiError;
+use crate::web::rendered::Rendered;
+use crate::web::response_cache::Freshness;
 
 /// One registry, and what is known of it. What is not known yet is `null`.
 ///
@@ -105,17 +109,25 @@ pub struct RegistriesAnswer {
 ///
 /// What is not known yet is `null`.
 #[utoipa::path(get, path = "/api/v1/registries", tag = "registries", responses((status = 200, body = RegistriesAnswer, description = "Every configured registry.")))]
-pub async fn registries(Extracted(api): Extracted<Api>, headers: HeaderMap) -> Result<Response, Refusal> {
+pub async fn registries(Extracted(api): Extracted<Api>, headers: HeaderMap) -> Result<Response, ApiError> {
     let render = |state: &State| {
         let registries = state.registries().iter().map(|registry| Registry::of(registry)).collect();
         Rendered::json(&RegistriesAnswer { registries })
     };
-    api.answers.to("registries".to_string(), Holds::AMoment, &headers, render).await
+    api.responses.get_or_render("registries".to_string(), Freshness::Briefly, &headers, render).await
 }
 
 fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => serializer.collect_str(&humantime::format_rfc3339_seconds(*time)),
         None => serializer.serialize_none(),
+    }
+}
+
+/// The mode as the configuration spells it.
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Authoritative => "authoritative",
+        Mode::PullThrough => "pull_through",
     }
 }

@@ -10,13 +10,16 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::context::Api;
 use super::findings::seconds;
 use super::pages::Page;
 use super::query::{PointInTime, given, parsed, point_in_time};
-use super::{Api, ErrorAnswer, Holds, Refusal, Rendered};
 use crate::report::rfc3339;
 use crate::state::history::SweepRecord;
 use crate::state::{Known, State};
+use crate::web::api_error::{ApiError, ErrorAnswer};
+use crate::web::rendered::Rendered;
+use crate::web::response_cache::Freshness;
 
 /// The sweeps of all registries.
 #[derive(Serialize, ToSchema)]
@@ -86,7 +89,7 @@ struct Question {
 }
 
 impl Question {
-    fn parse(parameters: Parameters) -> Result<Self, Refusal> {
+    fn parse(parameters: Parameters) -> Result<Self, ApiError> {
         let Parameters { registry, since, limit, cursor } = parameters;
         Ok(Self {
             registry: given(registry),
@@ -95,7 +98,7 @@ impl Question {
         })
     }
 
-    fn answer(&self, state: &State) -> Result<Rendered, Refusal> {
+    fn answer(&self, state: &State) -> Result<Rendered, ApiError> {
         let known: Vec<(String, Known)> = state
             .registries()
             .iter()
@@ -150,8 +153,8 @@ pub async fn sweeps(
     Extracted(api): Extracted<Api>,
     query: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let question = Question::parse(parsed(query)?)?;
     let key = format!("sweeps {question:?}");
-    api.answers.to(key, Holds::AMoment, &headers, move |state| question.answer(state)).await
+    api.responses.get_or_render(key, Freshness::Briefly, &headers, move |state| question.answer(state)).await
 }

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use super::links::ImageLink;
 use super::moment::{Moment, between, counted};
 use super::problems::{onset, sentence};
-use super::{Watched, shown};
+use super::watched::Watched;
 use crate::oci::Image;
+use crate::render::printable;
 use crate::report::Failure;
 
 /// Images that an event names.
@@ -80,7 +81,7 @@ impl Event {
         };
         Some(Self {
             at: Moment::new(*at, now),
-            registry: shown(registry),
+            registry: printable(registry),
             is_breakage: *is_breakage,
             images: failure.images.iter().take(IMAGES_SHOWN).map(|image| ImageLink::new(registry, image)).collect(),
             images_omitted: failure.images.len().saturating_sub(IMAGES_SHOWN),

@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use super::moment::{Moment, counted};
-use super::{Watched, shown};
+use super::watched::Watched;
+use crate::render::printable;
 use crate::report::Verdict;
 use crate::report::{Cause, ImageCounts};
 use crate::state::State;
@@ -167,7 +168,7 @@ fn sum_of_images(watched: &[Watched]) -> Option<ImageCounts> {
 
 fn oldest(watched: &[Watched], now: SystemTime) -> Option<(Moment, Option<String>)> {
     let (at, name) = watched.iter().filter_map(|one| Some((one.known.last_sweep?, &one.registry.name))).min()?;
-    Some((Moment::new(at, now), (watched.len() > 1).then(|| shown(name))))
+    Some((Moment::new(at, now), (watched.len() > 1).then(|| printable(name))))
 }
 
 /// `None` as soon as one registry never was.
@@ -177,7 +178,7 @@ fn last_success(watched: &[Watched], now: SystemTime) -> Option<Moment> {
 }
 
 fn names<'a>(watched: impl Iterator<Item = &'a Watched>) -> Option<String> {
-    let names: Vec<String> = watched.map(|one| shown(&one.registry.name)).collect();
+    let names: Vec<String> = watched.map(|one| printable(&one.registry.name)).collect();
     let listed = names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
     match names.len() {
         0 => None,

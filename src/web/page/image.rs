@@ -6,8 +6,9 @@ use super::headline::Standing;
 use super::links::{ImageLink, Name, address};
 use super::moment::{Moment, between, bytes};
 use super::problems::{Case, Unjudged, onset, sentence};
-use super::{Watched, shown};
+use super::watched::Watched;
 use crate::oci::Image;
+use crate::render::printable;
 use crate::render::remedy::quoted;
 use crate::report::{ImageState, Kind};
 use crate::state::images::{self, ImageNode};
@@ -121,7 +122,7 @@ impl ImageView {
         let search =
             |show: &str| address("search", &[("show", show), ("q", &image.to_string()), ("registry", &registry.name)]);
         Some(Self {
-            registry: shown(&registry.name),
+            registry: printable(&registry.name),
             name: Name::new(&image.to_string()),
             digest: summary.digest.map(|digest| Name::new(&digest.to_string())),
             state: summary.state,
@@ -203,14 +204,14 @@ impl Lines<'_> {
                 Kind::Manifest if node.needs.iter().any(|below| below.kind == Kind::Child) => "index",
                 kind => kind.as_str(),
             },
-            platform: node.platform.as_deref().map(shown),
+            platform: node.platform.as_deref().map(printable),
             attestation: node.attestation,
             digest: Name::new(&node.digest.to_string()),
-            media_type: node.media_type.as_deref().map(shown),
+            media_type: node.media_type.as_deref().map(printable),
             size: node.size.map(bytes),
             state: node.state.as_str(),
             reason: node.reason.map(|reason| reason.as_str()),
-            detail: node.detail.as_deref().map(shown),
+            detail: node.detail.as_deref().map(printable),
             hashed_at: node.hashed_at.clone(),
             shared_omitted: node.shared_count.saturating_sub(shared.len()),
             shared,

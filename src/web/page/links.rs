@@ -2,8 +2,8 @@
 
 use url::form_urlencoded::Serializer;
 
-use super::shown;
 use crate::oci::Image;
+use crate::render::printable;
 
 /// Hexadecimal digits that tell one digest from another at a glance.
 const DIGITS: usize = 12;
@@ -48,7 +48,7 @@ pub struct Name {
 impl Name {
     /// A digest, or a name with one.
     pub fn new(text: &str) -> Self {
-        let full = shown(text);
+        let full = printable(text);
         let hex = full.rsplit_once(':').filter(|(before, hex)| {
             hex.len() > DIGITS
                 && hex.bytes().all(|b| b.is_ascii_hexdigit())

@@ -14,10 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::shown;
+use crate::render::printable;
 use crate::state::State;
+use crate::web::api_error::ApiError;
+use crate::web::context::Views;
 use crate::web::server::Ending;
-use crate::web::{Refusal, Views};
 
 /// Between two looks at the state.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -66,7 +67,7 @@ impl Now {
         let sweeping = state.registries().into_iter().filter_map(|registry| {
             let progress = registry.known().sweeping?.progress;
             Some(Sweep {
-                registry: shown(&registry.name),
+                registry: printable(&registry.name),
                 walked: progress.walked(),
                 repositories: progress.repositories(),
                 objects: progress.objects(),
@@ -83,7 +84,7 @@ pub async fn events(
     ending: Option<Extension<Ending>>,
 ) -> Response {
     let Ok(place) = watchers.0.try_acquire_owned() else {
-        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many pages are watching; try again later");
+        let refusal = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many pages are watching; try again later");
         return ([(header::RETRY_AFTER, "30")], refusal.into_text()).into_response();
     };
     let shutdown = ending.map_or_else(CancellationToken::new, |Extension(Ending(shutdown))| shutdown);

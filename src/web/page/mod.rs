@@ -12,8 +12,8 @@ mod problems;
 mod registries;
 mod search;
 mod timeline;
+mod watched;
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use askama::Template;
@@ -33,11 +33,15 @@ use self::problems::{Problem, Unjudged, problems};
 use self::registries::RegistryCard;
 use self::search::{Found, Parameters, Rows, Search, Show};
 use self::timeline::Span;
-use super::{Holds, Refusal, Rendered, Views, Web};
+use self::watched::Watched;
+use super::api_error::ApiError;
+use super::context::{Views, Web};
+use super::rendered::Rendered;
+use super::response_cache::Freshness;
 use crate::oci::Image;
 use crate::render::printable;
-use crate::report::{ImageCounts, Outcome, Reason};
-use crate::state::{Known, RegistryState, State};
+use crate::report::Reason;
+use crate::state::State;
 
 /// Problems that the first page shows; the search has all.
 const PROBLEMS_SHOWN: usize = 8;
@@ -68,29 +72,6 @@ pub fn router(prefix: &str, views: Views) -> Router<Web> {
         .with_state(views)
 }
 
-/// A registry and what is known of it at the moment of the request.
-struct Watched {
-    registry: Arc<RegistryState>,
-    known: Known,
-}
-
-impl Watched {
-    fn all(state: &State) -> Vec<Self> {
-        state.registries().into_iter().map(|registry| Self { known: registry.known(), registry }).collect()
-    }
-
-    /// Images of the last sweep; `None` if it could not look at any, which is not the same as zero.
-    fn images(&self) -> Option<ImageCounts> {
-        let report = self.known.report.as_deref()?;
-        (report.outcome != Outcome::Failed || report.images.total() > 0).then_some(report.images)
-    }
-}
-
-/// A text of a registry or of a configuration, without what would hide or reorder the text around it.
-fn shown(text: &str) -> String {
-    printable(text)
-}
-
 /// What every page has.
 struct Shell {
     version: &'static str,
@@ -111,7 +92,7 @@ impl Shell {
             script: &assets::SCRIPT_ADDRESS,
             generation: generation(state),
             now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
-            query: shown(query),
+            query: printable(query),
         }
     }
 }
@@ -208,7 +189,7 @@ impl SearchPage {
     }
 
     fn is_chosen(&self, registry: &str) -> bool {
-        registry == shown(&self.search.sent.registry)
+        registry == printable(&self.search.sent.registry)
     }
 
     fn place(&self) -> &'static str {
@@ -231,7 +212,7 @@ async fn search(
         let (watched, now) = (Watched::all(state), SystemTime::now());
         let standing = watched.iter().map(|one| Standing::of(one, now)).max().unwrap_or(Standing::Unknown);
         let found = Found::of(&watched, &search, now);
-        let registries = watched.iter().map(|one| shown(&one.registry.name)).collect();
+        let registries = watched.iter().map(|one| printable(&one.registry.name)).collect();
         let shell = Shell::new(state, &search.sent.q);
         Ok(SearchPage { shell, found, registries, standing, search }.render()?)
     };
@@ -325,18 +306,18 @@ enum NoPage {
     /// It makes sense, and nothing is known of what it asks for.
     Unknown { title: &'static str, why: String },
     /// It could not be rendered.
-    Failed(Refusal),
+    Failed(ApiError),
 }
 
-impl From<Refusal> for NoPage {
-    fn from(refusal: Refusal) -> Self {
+impl From<ApiError> for NoPage {
+    fn from(refusal: ApiError) -> Self {
         Self::Failed(refusal)
     }
 }
 
 impl From<askama::Error> for NoPage {
     fn from(error: askama::Error) -> Self {
-        Self::Failed(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+        Self::Failed(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
     }
 }
 
@@ -348,7 +329,7 @@ impl NoPage {
             Self::Unknown { title, why } => (StatusCode::NOT_FOUND, title, why),
             Self::Failed(refusal) => return refusal.into_text(),
         };
-        match (MessagePage { shell: Shell::new(state, ""), title, why: shown(&why) }).render() {
+        match (MessagePage { shell: Shell::new(state, ""), title, why: printable(&why) }).render() {
             Ok(page) => (status, Html(page)).into_response(),
             Err(error) => Self::from(error).told(state),
         }
@@ -363,6 +344,6 @@ async fn page(
     render: impl FnOnce(&State) -> Result<String, NoPage> + Send + 'static,
 ) -> Response {
     let render = |state: &State| Ok(Rendered::text("text/html; charset=utf-8", render(state)?));
-    let answered = views.answers.to(format!("page {question}"), Holds::AMoment, request, render).await;
+    let answered = views.responses.get_or_render(format!("page {question}"), Freshness::Briefly, request, render).await;
     answered.unwrap_or_else(|why: NoPage| why.told(&views.state))
 }

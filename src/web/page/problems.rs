@@ -6,8 +6,9 @@ use std::time::SystemTime;
 
 use super::links::{ImageLink, Name};
 use super::moment::{Moment, between, clock};
-use super::{Watched, shown};
+use super::watched::Watched;
 use crate::oci::Image;
+use crate::render::printable;
 use crate::render::remedy::{self, Remedy};
 use crate::report::{Failure, Kind, Outcome, Reason, Unverified};
 use crate::state::history::{Change, History};
@@ -74,7 +75,7 @@ impl Problem {
         let first = failures.iter().min_by_key(|failure| failure.first_seen)?;
         let registry = watched.registry.name.as_str();
         Some(Self {
-            registry: shown(registry),
+            registry: printable(registry),
             images: first.images.iter().take(IMAGES_SHOWN).map(|image| ImageLink::new(registry, image)).collect(),
             images_omitted: first.images.len().saturating_sub(IMAGES_SHOWN),
             platforms: platforms(failures.iter().copied()),
@@ -92,9 +93,9 @@ impl Blamed {
     pub fn of(failure: &Failure) -> Self {
         Self {
             sentence: sentence(failure),
-            reference: shown(&failure.reference()),
+            reference: printable(&failure.reference()),
             reason: failure.reason,
-            detail: shown(&failure.detail),
+            detail: printable(&failure.detail),
         }
     }
 }
@@ -105,7 +106,7 @@ fn platforms<'a>(failures: impl Iterator<Item = &'a Failure>) -> Vec<String> {
     for failure in failures {
         match failure.platform.as_deref() {
             _ if failure.attestation => named.insert("attestation".to_string()),
-            Some(platform) => named.insert(shown(platform)),
+            Some(platform) => named.insert(printable(platform)),
             None => return vec!["every platform".to_string()],
         };
     }
@@ -124,7 +125,7 @@ pub fn sentence(failure: &Failure) -> String {
         (Kind::Layer, _) => "layer",
     };
     let of_what = match platform {
-        Some(platform) => format!("{} {kind}", shown(platform)),
+        Some(platform) => format!("{} {kind}", printable(platform)),
         None if failure.attestation && kind != "attestation" => format!("attestation's {kind}"),
         None => kind.to_string(),
     };
@@ -169,13 +170,13 @@ impl Unjudged {
     /// An entry of a report.
     pub fn of(registry: &str, entry: &Unverified) -> Self {
         Self {
-            registry: shown(registry),
-            repository: entry.repository.as_deref().map_or_else(|| "catalog".to_string(), shown),
+            registry: printable(registry),
+            repository: entry.repository.as_deref().map_or_else(|| "catalog".to_string(), printable),
             kind: entry.kind.map_or("list", Kind::as_str),
-            reference: shown(&entry.reference),
+            reference: printable(&entry.reference),
             cause: entry.cause.as_str(),
             images: entry.images.len() as u64,
-            detail: shown(&entry.detail),
+            detail: printable(&entry.detail),
             advice: remedy::after_unverified(entry.cause),
         }
     }
@@ -209,7 +210,7 @@ impl Case {
         let about = Failure { images, ..failure.clone() };
         Self {
             blamed: Blamed::of(failure),
-            media_type: failure.media_type.as_deref().map(shown),
+            media_type: failure.media_type.as_deref().map(printable),
             path: failure.path.iter().map(|step| Name::new(step).short).collect(),
             first_seen: Moment::new(failure.first_seen, now),
             last_seen: Moment::new(failure.last_seen, now),

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use super::headline::Standing;
 use super::moment::{Moment, counted, lasted};
 use super::timeline::{Span, Timeline};
-use super::{Watched, shown};
+use super::watched::Watched;
 use crate::config::{ByteEvidence, Mode};
+use crate::render::printable;
 use crate::report::{Coverage, ImageCounts};
 
 /// A registry's card.
@@ -55,8 +56,8 @@ impl RegistryCard {
         let report = known.report.as_deref();
         let due = report.map(|report| report.started_at + registry.interval());
         Self {
-            name: shown(&registry.name),
-            url: shown(&registry.url),
+            name: printable(&registry.name),
+            url: printable(&registry.url),
             is_pull_through: registry.mode() == Mode::PullThrough,
             standing: Standing::of(watched, now),
             images: watched.images(),

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::links::{ImageLink, Name, address};
 use super::moment::{Moment, between};
 use super::problems::{Unjudged, onset, sentence};
-use super::{Watched, shown};
+use super::watched::Watched;
+use crate::render::printable;
 use crate::report::{Failure, Reason, Unverified};
 use crate::state::images::{self, ImageSummary};
 
@@ -111,7 +112,7 @@ impl Search {
     fn admits_registry(&self, watched: &Watched) -> bool {
         let (sent, name) = (&self.sent.registry, &watched.registry.name);
         // Forms send the name as it is shown, links as it is.
-        sent.is_empty() || sent == name || *sent == shown(name)
+        sent.is_empty() || sent == name || *sent == printable(name)
     }
 
     /// True if all words occur in one of the texts.
@@ -255,13 +256,13 @@ impl FailureRow {
     fn of(watched: &Watched, failure: &Failure, now: SystemTime) -> Self {
         let Watched { registry, known } = watched;
         Self {
-            registry: shown(&registry.name),
+            registry: printable(&registry.name),
             images: failure.images.iter().take(IMAGES_SHOWN).map(|it| ImageLink::new(&registry.name, it)).collect(),
             images_omitted: failure.images.len().saturating_sub(IMAGES_SHOWN),
             sentence: sentence(failure),
             reason: failure.reason,
             digest: Name::new(&failure.reference()),
-            detail: shown(&failure.detail),
+            detail: printable(&failure.detail),
             first_seen: Moment::new(failure.first_seen, now),
             when: onset(&known.history, failure, now),
         }
@@ -322,7 +323,7 @@ impl Found {
             for image in images::list(&one.registry, None).into_iter().filter(|image| search.admits_image(one, image)) {
                 if window.take() {
                     images.push(ImageRow {
-                        registry: shown(registry),
+                        registry: printable(registry),
                         link: ImageLink::new(registry, &image.image),
                         state: image.state.as_str(),
                         digest: image.digest.map(|digest| Name::new(&digest.to_string())),

@@ -11,7 +11,7 @@ const WHY_LIMIT: usize = 500;
 
 /// A request that is not answered with what it asks for: `{"error": "why"}`.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct ApiError {
     status: StatusCode,
     why: String,
 }
@@ -23,7 +23,7 @@ pub struct ErrorAnswer {
     error: String,
 }
 
-impl Refusal {
+impl ApiError {
     /// A refusal with a status and a reason for people.
     pub fn new(status: StatusCode, why: impl Into<String>) -> Self {
         Self { status, why: why.into() }
@@ -45,7 +45,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         (self.status, Json(ErrorAnswer { error: self.why })).into_response()
     }
@@ -59,11 +59,11 @@ fn shortened(why: &str) -> String {
 }
 
 /// A path below `/api` that nothing is at.
-pub async fn unknown_path(uri: Uri) -> Refusal {
-    Refusal::not_found(format!("nothing is at {}; /api/v1/openapi.json lists what there is", uri.path()))
+pub async fn unknown_path(uri: Uri) -> ApiError {
+    ApiError::not_found(format!("nothing is at {}; /api/v1/openapi.json lists what there is", uri.path()))
 }
 
 /// A path that is there, but not for this method; `Allow` says for which.
-pub async fn unknown_method(method: Method) -> Refusal {
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"))
+pub async fn unknown_method(method: Method) -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"))
 }
