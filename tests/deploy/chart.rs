@@ -127,7 +127,7 @@ fn notes_say_what_is_still_to_do() {
         ("given", &["ConfigMap probe-config", "serviceMonitor.enabled"], &["Secret"]),
         ("everything", &["plain, tls", "http://127.0.0.1:10500/registries/"], &["No alerts are installed"]),
     ] {
-        let Some(helm) = crate::support::peer("helm") else { return };
+        let Some(helm) = crate::testkit::peer("helm") else { return };
         let file = chart().join("ci").join(values).with_extension("yaml");
         let output = std::process::Command::new(helm)
             .args(["template", "probe", "--kube-version=1.29.0", "--show-only=templates/shown.yaml", "--values"])

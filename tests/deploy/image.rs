@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::objects::{project, read};
-use crate::support::docker_registry::DockerRegistry;
-use crate::support::peers::{not_installed, skipped};
-use crate::support::raw_http::ask;
-use crate::support::skopeo::skopeo;
-use crate::support::tls::{PrivateCa, TlsFront};
-use crate::support::{free_address, peer, poll_until};
+use crate::testkit::docker_registry::DockerRegistry;
+use crate::testkit::peers::{not_installed, skipped};
+use crate::testkit::raw_http::ask;
+use crate::testkit::skopeo::skopeo;
+use crate::testkit::tls::{PrivateCa, TlsFront};
+use crate::testkit::{free_address, peer, poll_until};
 
 const PROGRAM: &str = "/usr/local/bin/registry-integrity-probe";
 const TARGET: &str = "x86_64-unknown-linux-musl";

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::objects::{
     OLDEST, VARIANTS, flag, kind, kustomized, parse, project, read, rule_groups, the, with_components, workload,
 };
-use crate::support::peer;
+use crate::testkit::peer;
 
 #[test]
 fn kubectl_builds_the_same() {

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value};
 
-use crate::support::peer;
+use crate::testkit::peer;
 
 /// The folders of `deploy/kubernetes` that are whole.
 pub const VARIANTS: [&str; 5] = ["serve", "serve-sharded", "sweep", "sweep-sharded", "example"];

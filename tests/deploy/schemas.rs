@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use crate::objects::{NEWEST, OLDEST, everything, kustomized, project};
-use crate::support::peer;
-use crate::support::peers::not_installed;
+use crate::testkit::peer;
+use crate::testkit::peers::not_installed;
 
 /// The definitions of the Prometheus operator's kinds, where `.ci/install` puts them.
 fn definitions() -> Option<PathBuf> {

@@ -8,9 +8,9 @@ use regex::Regex;
 use registry_integrity_probe::cli::arguments::Cli;
 
 use crate::objects::{output, project, read};
-use crate::support::peer;
-use crate::support::peers::skipped;
-use crate::support::probe::probe;
+use crate::testkit::peer;
+use crate::testkit::peers::skipped;
+use crate::testkit::probe::probe;
 
 const SERVICES: [(&str, f64); 3] = [
     ("registry-integrity-probe.service", 1.2),

@@ -9,9 +9,9 @@ use registry_integrity_probe::demo::{Image, Registry};
 use serde_json::Value;
 
 use crate::objects::{arguments, container, everything, parse, workload};
-use crate::support::poll_until;
-use crate::support::probe::probe;
-use crate::support::raw_http::ask;
+use crate::testkit::poll_until;
+use crate::testkit::probe::probe;
+use crate::testkit::raw_http::ask;
 
 #[test]
 fn every_argument_is_accepted() {

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use crate::service::Service;
 use crate::states::{self, HOSTILE, NAME};
-use crate::support::probe::probe;
-use crate::support::{free_address, poll_until};
+use crate::testkit::probe::probe;
+use crate::testkit::{free_address, poll_until};
 
 const A_WHILE: Duration = Duration::from_secs(20);
 

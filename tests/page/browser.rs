@@ -12,12 +12,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-use crate::sample::{broken, intact, orphan_child};
 use crate::service::Service;
 use crate::states::{self, HOSTILE, NAME};
-use crate::support::peer;
-use crate::support::peers::not_installed;
-use crate::support::probe::probe;
+use crate::testkit::peer;
+use crate::testkit::peers::not_installed;
+use crate::testkit::probe::probe;
+use crate::testkit::sample::{broken, intact, orphan_child};
 
 /// No plan takes longer, however busy the machine.
 const TIME_LIMIT: Duration = Duration::from_secs(240);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::poll_until;
-use crate::support::probe::{RunningProbe, probe};
+use crate::testkit::poll_until;
+use crate::testkit::probe::{RunningProbe, probe};
 
 /// Within this, from the start of the process, all of it is there.
 const SOON: Duration = Duration::from_secs(10);

@@ -1,9 +1,7 @@
 //! The pages: what they show in every state, over HTTP and in a real browser.
 
-#[path = "../sample/mod.rs"]
-mod sample;
-#[path = "../support/mod.rs"]
-mod support;
+#[path = "../testkit/mod.rs"]
+mod testkit;
 
 mod bounds;
 mod browser;

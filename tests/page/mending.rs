@@ -8,10 +8,10 @@ use std::time::Duration;
 use registry_integrity_probe::demo::{Image, Part};
 use serde_json::Value;
 
-use crate::support::docker_registry::{DockerRegistry, Options};
-use crate::support::probe::{RunningProbe, probe};
-use crate::support::raw_http::ask;
-use crate::support::{peer, poll_until};
+use crate::testkit::docker_registry::{DockerRegistry, Options};
+use crate::testkit::probe::{RunningProbe, probe};
+use crate::testkit::raw_http::ask;
+use crate::testkit::{peer, poll_until};
 
 const BOUND: Duration = Duration::from_secs(30);
 const IMAGE: &str = "infra-ci:latest";

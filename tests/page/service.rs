@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::raw_http::ask;
+use crate::testkit::raw_http::ask;
 
 pub struct Service {
     pub address: SocketAddr,

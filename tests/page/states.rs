@@ -8,7 +8,7 @@ use registry_integrity_probe::report::{Cause, Failure, Reason, Report};
 use registry_integrity_probe::state::history::Retention;
 use registry_integrity_probe::state::{RegistryState, State};
 
-use crate::sample::{bad_layer, broken, failed, intact, orphan_child, partial, target, unjudged_layer};
+use crate::testkit::sample::{bad_layer, broken, failed, intact, orphan_child, partial, target, unjudged_layer};
 
 pub const NAME: &str = "registry.example.com:5050";
 

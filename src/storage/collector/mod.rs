@@ -1,6 +1,6 @@
 //! A model of `registry garbage-collect`: what it would delete, and where it would stop. Pure, over a [`Tree`].
 //!
-//! It follows `registry/storage/garbagecollect.go` of distribution 2.8 and 3.1, faults included; `tests/scan_collector.rs`
+//! It follows `registry/storage/garbagecollect.go` of distribution 2.8 and 3.1, faults included; `tests/peers/scan/collector.rs`
 //! holds it against what the real ones leave.
 
 mod damage;

@@ -1,0 +1,4 @@
+//! `scan` against the collectors of real registries.
+
+mod collector;
+mod incident;
