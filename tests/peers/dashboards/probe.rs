@@ -68,6 +68,10 @@ pub fn probe() -> Value {
                         format!("sum by (registry, code) (rate(registry_integrity_token_requests_total{{{c}}}[$__rate_interval])) > 0"),
                         "{{registry}}: {{code}}",
                     ),
+                    Panel::lines("Contradictions", "Objects that the registry served in one response of a sweep and not in another: a stale replica or cache.", "short").query(
+                        format!("sum by (registry) (increase(registry_integrity_contradictions_total{{{c}}}[$__rate_interval]))"),
+                        "{{registry}}",
+                    ),
                     Panel::lines("Received", "Bytes of response bodies.", "Bps").query(
                         format!("sum by (registry) (rate(registry_integrity_received_bytes_total{{{c}}}[$__rate_interval]))"),
                         "{{registry}}",
