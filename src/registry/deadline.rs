@@ -4,24 +4,19 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, List, ListEnd, Listing, Question, Registry, Trouble};
-use crate::report::Cause;
+use super::{Answer, List, Listing, Question, Registry, Trouble};
 
-/// Asks the registry inside until a moment; from then on every question ends at once as a time-out, so that a sweep ends
-/// by itself and names what it did not reach.
+/// Lets every request fail with a timeout from a deadline on, so that a sweep ends by itself and reports the objects that it
+/// did not reach.
 pub struct Deadline<R> {
     inner: Arc<R>,
     at: Option<Instant>,
 }
 
 impl<R> Deadline<R> {
-    /// `None` for `at`: never.
+    /// Without `at`, there is no deadline.
     pub fn new(inner: Arc<R>, at: Option<Instant>) -> Self {
         Self { inner, at }
-    }
-
-    fn over() -> Trouble {
-        Trouble::new(Cause::Timeout, "not reached before sweep_timeout ended the sweep")
     }
 }
 
@@ -29,16 +24,16 @@ impl<R: Registry> Registry for Deadline<R> {
     async fn ask(&self, question: &Question) -> Result<Answer, Trouble> {
         match self.at {
             None => self.inner.ask(question).await,
-            Some(at) => timeout_at(at, self.inner.ask(question)).await.unwrap_or_else(|_| Err(Self::over())),
+            Some(at) => {
+                timeout_at(at, self.inner.ask(question)).await.unwrap_or_else(|_| Err(Trouble::sweep_timeout()))
+            }
         }
     }
 
     async fn list(&self, list: &List) -> Listing {
         match self.at {
             None => self.inner.list(list).await,
-            Some(at) => timeout_at(at, self.inner.list(list))
-                .await
-                .unwrap_or_else(|_| Listing { names: Vec::new(), end: ListEnd::Incomplete(Self::over()) }),
+            Some(at) => self.inner.list_until(list, at).await,
         }
     }
 

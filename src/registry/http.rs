@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::time::Instant;
+
 use super::client::HttpRegistry;
 use super::list;
 use super::{Answer, How, List, Listing, Method, Object, Question, Registry, Trouble};
@@ -32,7 +34,11 @@ impl Registry for HttpRegistry {
     }
 
     async fn list(&self, list: &List) -> Listing {
-        list::read(self, list).await
+        list::read(self, list, None).await
+    }
+
+    async fn list_until(&self, list: &List, deadline: Instant) -> Listing {
+        list::read(self, list, Some(deadline)).await
     }
 
     fn has_room(&self) -> bool {

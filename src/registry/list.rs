@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::header::LINK;
+use tokio::time::{Instant, timeout_at};
 
 use super::client::HttpRegistry;
 use super::headers::next_link;
@@ -15,19 +16,26 @@ use super::{Body, List, ListEnd, Listing, Trouble, may_pass};
 use crate::oci::Repository;
 use crate::report::Cause;
 
-/// Reads a list, page by page.
-pub async fn read(registry: &HttpRegistry, list: &List) -> Listing {
+/// Reads a list, page by page, until a deadline if there is one.
+pub async fn read(registry: &HttpRegistry, list: &List, deadline: Option<Instant>) -> Listing {
     let limits = registry.limits;
     let is_catalog = *list == List::Catalog;
     let names = if is_catalog { limits.repositories } else { limits.tags };
     let bounds = Bounds { names, bytes: limits.list_page_bytes };
     let paging = Paging::new(is_catalog, bounds, registry.page_sizes.cap());
     let mut reading = Reading { registry, list, paging, most: names };
-    let end = reading.read_all().await.unwrap_or_else(ListEnd::Incomplete);
+    let end = match deadline {
+        None => Ok(reading.read_all().await),
+        Some(deadline) => timeout_at(deadline, reading.read_all()).await,
+    };
     if let Some(cap) = reading.paging.cap() {
         registry.page_sizes.cap.store(cap, Ordering::Relaxed);
     }
-    Listing { names: reading.paging.into_names(), end }
+    let names = reading.paging.into_names();
+    match end {
+        Ok(end) => Listing { names, end: end.unwrap_or_else(ListEnd::Incomplete) },
+        Err(_) => Listing::timed_out(names),
+    }
 }
 
 struct Reading<'a> {

@@ -38,7 +38,7 @@ mod transport;
 use std::future::Future;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 pub use afresh::Afresh;
 pub use auth::docker_config::default_places;
@@ -60,6 +60,11 @@ pub trait Registry: Send + Sync {
 
     /// Reads a list to its end, page by page.
     fn list(&self, list: &List) -> impl Future<Output = Listing> + Send;
+
+    /// Reads a list until a deadline at the latest. The HTTP client keeps the names that it has read by then.
+    fn list_until(&self, list: &List, deadline: Instant) -> impl Future<Output = Listing> + Send {
+        async move { timeout_at(deadline, self.list(list)).await.unwrap_or_else(|_| Listing::timed_out(Vec::new())) }
+    }
 
     /// Whether a question would be put soon. Who has many of them begins no more than there is room for, so that the one that
     /// comes first is chosen when its turn has come, and not long before.
@@ -193,6 +198,11 @@ impl Trouble {
         Self { cause, detail: detail.into(), is_refusal: false }
     }
 
+    /// The end of the sweep's time, which stopped or prevented a request.
+    fn sweep_timeout() -> Self {
+        Self::new(Cause::Timeout, "not reached before sweep_timeout ended the sweep")
+    }
+
     /// Trouble with which the server met this very request.
     pub fn refusal(cause: Cause, detail: impl Into<String>) -> Self {
         Self { is_refusal: true, ..Self::new(cause, detail) }
@@ -220,6 +230,13 @@ pub struct Listing {
     pub names: Vec<String>,
     /// How the reading ended.
     pub end: ListEnd,
+}
+
+impl Listing {
+    /// The names that could be read before the sweep's time ended.
+    fn timed_out(names: Vec<String>) -> Self {
+        Self { names, end: ListEnd::Incomplete(Trouble::sweep_timeout()) }
+    }
 }
 
 /// How the reading of a list ended.

@@ -74,6 +74,7 @@ pub async fn sweep_watched<R: Registry + 'static>(
 
     let mut found = Findings::default();
     let mut selection = select(&*registry, target, known, catalog, &mut found).await;
+    selection.is_cut_short = selection.is_reached && deadline.is_some_and(|deadline| deadline <= Instant::now());
     let repositories = selection.repositories.len() as u64;
     selection.add_unlisted(target, known, &mut found);
     evidence_schedule.begin();
@@ -162,10 +163,12 @@ impl SweepStart {
             url: target.url_text(),
             started_at: self.at,
             duration_seconds: self.instant.elapsed().as_secs_f64(),
-            outcome: match () {
-                () if !is_read => Outcome::Failed,
-                () if !found.unverified.is_empty() => Outcome::Partial,
-                () => Outcome::Complete,
+            outcome: if !is_read && !selection.is_cut_short {
+                Outcome::Failed
+            } else if !found.unverified.is_empty() {
+                Outcome::Partial
+            } else {
+                Outcome::Complete
             },
             catalog_accessible: is_read,
             catalog_reached: is_reached,

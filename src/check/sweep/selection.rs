@@ -20,6 +20,8 @@ pub(super) struct Selection {
     pub is_complete: bool,
     /// True if the catalog was asked and at least a part of it came.
     pub is_reached: bool,
+    /// True if `sweep_timeout` ended the reading of the catalog, of which a part came.
+    pub is_cut_short: bool,
     /// True if known failures may be resolved. A catalog that lost most of its repositories, or all of them, may be that of a
     /// registry that lost its storage.
     pub may_resolve: bool,
@@ -53,6 +55,7 @@ pub(super) async fn select<R: Registry>(
         repositories: admitted(target, &listing.names, found),
         is_complete: unread.is_none(),
         is_reached,
+        is_cut_short: false,
         may_resolve: true,
         is_filter_wrong: false,
         filtered_out: HashSet::new(),
@@ -146,6 +149,7 @@ fn configured(target: &Target, catalog: &KnownCatalog) -> Selection {
         repositories,
         is_complete: true,
         is_reached: false,
+        is_cut_short: false,
         may_resolve: true,
         is_filter_wrong: false,
         filtered_out: HashSet::new(),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use registry_integrity_probe::config::{ByteEvidence, Filter};
 use registry_integrity_probe::demo::fault::{
-    answers, answers_html, answers_with, at, cuts_body_after, drops_connection, everything, hangs, ignores_range,
-    in_repository, on, on_tag, resets, without_digest,
+    answers, answers_html, answers_with, at, caps_pages_at, cuts_body_after, drops_connection, everything, hangs,
+    ignores_range, in_repository, on, on_tag, resets, without_digest,
 };
 use registry_integrity_probe::demo::{Endpoint, Headers, Image, Registry, images};
 use registry_integrity_probe::oci::{Algorithm, Digest};
@@ -520,4 +520,18 @@ async fn a_sweep_that_its_time_ends_is_partial_and_names_what_it_did_not_reach()
     assert_eq!((unreached.cause, unreached.reference.as_str()), (Cause::Timeout, "1"));
     assert_eq!(report.images, ImageCounts { intact: 1, broken: 0, unverified: 1 });
     assert!(report.duration_seconds < 3.0);
+}
+
+#[tokio::test]
+async fn sweep_timeout_while_the_catalog_is_read_keeps_its_names() {
+    let registry = Registry::start().await.unwrap();
+    (0..3).for_each(|n| registry.push(&format!("r{n}:1"), &index("app")));
+    registry.fault(at(Endpoint::Catalog), caps_pages_at(2));
+    registry.fault(at(Endpoint::Catalog).after(1), hangs());
+    let report =
+        Sweeping::of(&registry).with(|target| target.sweep_timeout = Some(Duration::from_millis(1_000))).sweep().await;
+    assert_eq!((report.outcome, report.repositories, report.catalog_accessible), (Outcome::Partial, 2, false));
+    let unreached: Vec<_> = report.unverified.iter().map(|it| (it.cause, it.reference.as_str())).collect();
+    let timeout = |reference| (Cause::Timeout, reference);
+    assert_eq!(unreached, [timeout("_catalog"), timeout("r0"), timeout("r1")]);
 }
