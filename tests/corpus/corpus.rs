@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::auth::challenge::{Challenge, parse_challenges};
-use super::auth::credentials::{CredentialsError, Login};
 use super::auth::docker_config::{self, Host};
+use super::auth::error::CredentialsError;
+use super::auth::login::Login;
 use super::auth::tokens::read_token;
 use super::error_body::error_code;
 use super::headers::{ContentRange, next_link, retry_after};

@@ -1,84 +1,15 @@
 //! The probe's credentials, and where they are read from.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::docker_config::{self, Host, HostLogins};
-use super::helper::HelperError;
+use super::error::CredentialsError;
+use super::login::Login;
+use super::secret_file::read;
 use crate::config::{Credentials, Secret};
-
-/// A credentials file is not larger than this, in bytes.
-const FILE_LIMIT: u64 = 1024 * 1024;
-
-/// How the probe identifies itself to a registry.
-#[derive(Clone, Debug)]
-pub enum Login {
-    /// It does not.
-    Anonymous,
-    /// For Basic challenges, and for the token service of Bearer ones.
-    Password {
-        /// The user's name.
-        username: String,
-        /// Their password.
-        password: SecretString,
-    },
-    /// For the token service only: an OAuth 2 refresh token.
-    IdentityToken {
-        /// The user's name, for token services without OAuth 2; it may be empty.
-        username: String,
-        /// The token.
-        token: SecretString,
-    },
-    /// A ready `Authorization` header for every request.
-    Header(SecretString),
-}
-
-impl Login {
-    /// True if both send the same secret.
-    pub fn is_same(&self, other: &Self) -> bool {
-        let same = |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
-        match (self, other) {
-            (Self::Anonymous, Self::Anonymous) => true,
-            (Self::Password { username: a, password: x }, Self::Password { username: b, password: y })
-            | (Self::IdentityToken { username: a, token: x }, Self::IdentityToken { username: b, token: y }) => {
-                a == b && same(x, y)
-            }
-            (Self::Header(x), Self::Header(y)) => same(x, y),
-            _ => false,
-        }
-    }
-}
-
-/// Credentials that could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialsError {
-    /// The file could not be read.
-    #[error("cannot read the credentials file {path}: {source}")]
-    Unreadable {
-        /// Which.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not what it should be. Its text is not quoted: it holds secrets.
-    #[error("the credentials file {path} {fault}")]
-    Invalid {
-        /// Which.
-        path: String,
-        /// What is wrong.
-        fault: &'static str,
-    },
-    /// A helper that the file names gave no credentials.
-    #[error("{source}, which {path} names")]
-    Helper {
-        /// The file.
-        path: String,
-        /// What went wrong.
-        source: HelperError,
-    },
-}
 
 /// Credentials as they were read, for every repository of one registry.
 pub enum Logins {
@@ -168,18 +99,10 @@ fn secret(secret: &Secret) -> Result<SecretString, CredentialsError> {
     }
 }
 
-pub(in crate::registry) fn read(path: &Path) -> Result<String, CredentialsError> {
-    let unreadable = |source| CredentialsError::Unreadable { path: path.display().to_string(), source };
-    let invalid = |fault| CredentialsError::Invalid { path: path.display().to_string(), fault };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() || metadata.len() > FILE_LIMIT {
-        return Err(invalid("is not a file of at most 1 MiB"));
-    }
-    String::from_utf8(std::fs::read(path).map_err(unreadable)?).map_err(|_| invalid("is not UTF-8"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn file(text: &str) -> tempfile::NamedTempFile {

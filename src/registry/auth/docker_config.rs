@@ -13,8 +13,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::credentials::{CredentialsError, Login, read};
-use super::helper::{self, HelperError};
+use super::error::{CredentialsError, HelperError};
+use super::helper;
+use super::login::Login;
+use super::secret_file::read;
 use crate::oci::Object;
 
 /// The host under which this module knows Docker Hub.

@@ -11,7 +11,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::credentials::Login;
+use super::error::HelperError;
+use super::login::Login;
 use crate::oci::Object;
 
 /// A helper may have to unlock a keychain or ask a cloud.
@@ -24,30 +25,6 @@ const POLL_PAUSE: Duration = Duration::from_millis(5);
 const NOT_FOUND: &str = "credentials not found";
 /// The user's name under which a helper hands out an identity token.
 const IDENTITY_TOKEN: &str = "<token>";
-
-/// Why a helper gave no credentials. What it printed is not quoted: it may hold a secret.
-#[derive(Debug, thiserror::Error)]
-pub enum HelperError {
-    /// The name in the file is none of a program.
-    #[error("\"{0}\" is not the name of a credential helper")]
-    Name(String),
-    /// It cannot be run.
-    #[error("the credential helper {program} cannot be run (is it on the PATH?): {source}")]
-    NotRun {
-        /// Which.
-        program: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It failed, or did not end.
-    #[error("the credential helper {program} {fault}")]
-    Failed {
-        /// Which.
-        program: String,
-        /// How.
-        fault: String,
-    },
-}
 
 #[derive(Deserialize)]
 struct Answer {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::credentials::{self, Login, Logins};
+use super::credentials::{self, Logins};
 use super::docker_config::Host;
+use super::login::Login;
 use crate::config::Credentials;
 use crate::registry::Trouble;
 use crate::report::Cause;

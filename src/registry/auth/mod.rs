@@ -3,11 +3,15 @@
 pub(super) mod challenge;
 pub(super) mod credentials;
 pub(super) mod docker_config;
+pub(super) mod error;
 pub(super) mod helper;
+pub(super) mod introduce;
 pub(super) mod introduction;
+pub(super) mod login;
 pub(super) mod login_cache;
 pub(super) mod requests;
 pub(super) mod schemes;
+pub(super) mod secret_file;
 pub(super) mod tokens;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +22,9 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use self::challenge::{Challenge, parse_challenges};
-use self::credentials::Login;
 use self::docker_config::Host;
 use self::introduction::Introduction;
+use self::login::Login;
 use self::login_cache::LoginCache;
 use self::schemes::{Scheme, Schemes, Scope};
 use self::tokens::{AuthRequests, Kept, TokenError, TokenSource, Tokens, basic_header, fetch, sensitive};

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use super::credentials::Login;
+use super::login::Login;
 use crate::oci::Object;
 use crate::registry::Trouble;
 use crate::report::Cause;
