@@ -79,7 +79,7 @@ async fn main() {
 /// Two sweeps, until what they found is shown.
 async fn sweeps(registry: &Registry, target: &Target, folder: Option<&Path>, objects: usize) -> Times {
     let store = folder.map(|folder| Store::open(folder, LIMITS).expect("a state"));
-    let state = State::kept_in(store, Retention::default(), None, [target]).expect("a state");
+    let state = State::with_store(store, Retention::default(), None, [target]).expect("a state");
     let known = state.registry(&target.name).expect("the registry");
     let mut times = Times::default();
     for time in &mut times {
@@ -89,7 +89,7 @@ async fn sweeps(registry: &Registry, target: &Target, folder: Option<&Path>, obj
         let before = known.known();
         let job = Job {
             target,
-            evidence_schedule: known.proofs(),
+            evidence_schedule: known.evidence_schedule(),
             manifests: Arc::new(ManifestCache::none()),
             traffic: Arc::clone(&known.traffic),
             blob_hasher: None,
@@ -98,12 +98,12 @@ async fn sweeps(registry: &Registry, target: &Target, folder: Option<&Path>, obj
             contradictions: Arc::default(),
             progress: Arc::default(),
         };
-        let (report, _) = known.keep_proofs_during(sweep(client, job)).await;
+        let (report, _) = known.save_proofs_during(sweep(client, job)).await;
         assert_eq!((report.outcome, report.objects.total() as usize), (Outcome::Complete, objects));
-        known.ended_and_kept(report, SystemTime::now()).await;
+        known.finish_sweep_and_save(report, SystemTime::now()).await;
         *time = began.elapsed();
     }
-    assert_ne!(state.is_kept(), Some(false), "nothing was kept");
+    assert_ne!(state.is_saved(), Some(false), "nothing was kept");
     state.close().await;
     times
 }

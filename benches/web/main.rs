@@ -126,10 +126,10 @@ impl Watched {
         let began = Instant::now();
         let task = self.thread.handle().spawn(async move {
             let (known, progress) = (registry.known(), Arc::new(Progress::default()));
-            registry.began(SystemTime::now(), Arc::clone(&progress));
+            registry.begin_sweep(SystemTime::now(), Arc::clone(&progress));
             let job = Job {
                 target: &target,
-                evidence_schedule: registry.proofs(),
+                evidence_schedule: registry.evidence_schedule(),
                 manifests: Arc::clone(&registry.manifests),
                 traffic: Arc::clone(&registry.traffic),
                 blob_hasher: None,
@@ -139,7 +139,7 @@ impl Watched {
                 progress,
             };
             let (report, _) = sweep(client, job).await;
-            registry.ended(report, SystemTime::now());
+            registry.finish_sweep(report, SystemTime::now());
         });
         runtime.block_on(task).expect("a sweep ends");
         began.elapsed()

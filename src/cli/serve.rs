@@ -15,7 +15,7 @@ use super::signals::{Asked, Signals};
 use super::{CommandError, Exit, configuration, sharding, storage};
 use crate::cli::arguments::{RegistriesArgs, ServeArgs};
 use crate::config::shard::Shard;
-use crate::service::schedule::{NotBegun, Schedule};
+use crate::service::schedule::{NotStarted, Schedule};
 use crate::service::sweep_thread::SweepThread;
 use crate::state::{ConfigPart, State};
 use crate::web::config::LiveWebConfig;
@@ -128,8 +128,8 @@ impl Control for Service {
 
     fn sweep(&self, registry: &str) -> Result<(), SweepRefused> {
         self.schedule.sweep_now(registry).map_err(|error| match error {
-            NotBegun::UnknownRegistry => SweepRefused::UnknownRegistry,
-            NotBegun::AlreadySweeping => SweepRefused::AlreadySweeping,
+            NotStarted::UnknownRegistry => SweepRefused::UnknownRegistry,
+            NotStarted::AlreadySweeping => SweepRefused::AlreadySweeping,
         })
     }
 }

@@ -29,5 +29,5 @@ pub fn state(args: &StorageArgs, config: &Config, shard: Option<Shard>) -> Resul
     let age: Duration = *retention_time;
     let limits = Limits { age, bytes: *retention_size };
     let store = storage_path.as_deref().map(|path| Store::open(path, limits)).transpose()?;
-    Ok(State::kept_in(store, Retention { age, ..Retention::default() }, shard, &config.registries)?)
+    Ok(State::with_store(store, Retention { age, ..Retention::default() }, shard, &config.registries)?)
 }

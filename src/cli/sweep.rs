@@ -37,7 +37,7 @@ pub async fn run(args: SweepArgs) -> Result<Exit, CommandError> {
     let exit = Exit::by_result(&reports);
     let deliveries = [
         match args.storage.storage_path {
-            Some(path) if state.is_kept() == Some(false) => Err(CommandError::NotKept { path }),
+            Some(path) if state.is_saved() == Some(false) => Err(CommandError::NotKept { path }),
             _ => Ok(()),
         },
         deliver::reports(&args.output, &reports),
@@ -68,8 +68,8 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Comman
         let bar = io::stderr().is_terminal().then(|| show(&bars, &target.name, Arc::clone(&progress)));
         let sweeping = async move {
             // What nobody will remember need not be spread over several sweeps.
-            let proofs = if registry.is_kept() {
-                registry.proofs()
+            let proofs = if registry.has_store() {
+                registry.evidence_schedule()
             } else {
                 Arc::new(EvidenceSchedule::one_shot(&target.evidence))
             };
@@ -87,9 +87,9 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Comman
                 contradictions: Arc::clone(&registry.contradictions),
                 progress,
             };
-            let (report, _) = registry.keep_proofs_during(sweep(client, job)).await;
+            let (report, _) = registry.save_proofs_during(sweep(client, job)).await;
             drop(bar);
-            registry.ended_and_kept(report, SystemTime::now()).await;
+            registry.finish_sweep_and_save(report, SystemTime::now()).await;
             target.name
         };
         sweeps.spawn_on(sweeping, thread.handle());
@@ -98,16 +98,16 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Comman
     while let Some(sweep) = sweeps.join_next().await {
         match sweep {
             Ok(name) => drop(ended.insert(name)),
-            Err(error) => tracing::error!(%error, "a sweep failed; this is a defect of the probe"),
+            Err(error) => tracing::error!(%error, "a sweep panicked; this is a bug in the probe"),
         }
     }
     let mut reports = Vec::new();
     for (target, registry) in config.registries.iter().zip(state.registries()) {
         if !ended.contains(&target.name) {
             let (known, now) = (registry.known(), SystemTime::now());
-            let why = "the probe itself failed; its log says where";
+            let why = "the probe itself failed; its log has the details";
             let report = given_up(target, known.failures(), &known.catalog, now, why);
-            registry.ended_and_kept(report, now).await;
+            registry.finish_sweep_and_save(report, now).await;
         }
         reports.extend(registry.known().report.map(Arc::unwrap_or_clone));
     }

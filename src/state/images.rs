@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::registry::RegistryState;
+use super::snapshot::Snapshot;
 use crate::check::manifest_cache::{NODES_LIMIT, Node};
 use crate::oci::{Digest, Image, Reference, Repository};
 use crate::report::{Failure, ImageState, Kind, Outcome, Reason, Report, Unverified};
-use crate::state::{Known, RegistryState};
 
 /// Other images that an object names which share it; more are counted.
 const SHARED_NAMES: usize = 10;
@@ -115,7 +116,7 @@ pub fn tree(registry: &RegistryState, image: &Image) -> Option<ImageTree> {
     let found = Found::of(&known, |name| name == &*image.repository);
     let objects = tree.all().map(|node| &node.digest);
     let shared = registry.manifests.shared(&image.repository, &image.reference, objects, SHARED_NAMES);
-    let proofs = registry.proofs();
+    let proofs = registry.evidence_schedule();
     let complete = tree.all().count() < NODES_LIMIT && !tree.all().any(is_open);
     let label = |node: &Node, was_asked: bool| {
         let finding = found.objects.get(&node.digest);
@@ -208,7 +209,7 @@ impl Finding<'_> {
 }
 
 impl<'a> Found<'a> {
-    fn of(known: &'a Known, wanted: impl Fn(&str) -> bool) -> Self {
+    fn of(known: &'a Snapshot, wanted: impl Fn(&str) -> bool) -> Self {
         let mut found = Self { images: HashMap::new(), objects: HashMap::new(), unread: None };
         let Some(Report { failures, unverified, outcome, .. }) = known.report.as_deref() else { return found };
         if *outcome != Outcome::Failed {

@@ -1,8 +1,8 @@
-//! What a log says of failures.
+//! Log lines for failures.
 
 use crate::report::Changes;
 
-/// One log line for each failure that appeared and for each that is gone; none for what stays.
+/// Logs each new and each resolved failure; failures that stay open are not repeated.
 pub fn log_changes(registry: &str, changes: &Changes) {
     for failure in &changes.appeared {
         tracing::error!(
@@ -23,7 +23,7 @@ pub fn log_changes(registry: &str, changes: &Changes) {
             reference = failure.reference(),
             kind = failure.kind.as_str(),
             reason = failure.reason.as_str(),
-            "integrity failure is gone"
+            "integrity failure resolved"
         );
     }
 }

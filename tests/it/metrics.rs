@@ -98,7 +98,7 @@ fn a_broken_registry_names_its_images_and_a_mended_one_forgets_them() {
         orphan_child(),
         bad_layer("y", Reason::Unreadable, &["tools/make:1"]),
     ];
-    registry.ended(broken("a", failures), nine_o_clock() + Duration::from_millis(1500));
+    registry.finish_sweep(broken("a", failures), nine_o_clock() + Duration::from_millis(1500));
     let text = metrics::render(&state);
     for (series, expected) in [
         ("registry_integrity_catalog_accessible{registry=\"a\"}", 1.0),
@@ -126,7 +126,7 @@ fn a_broken_registry_names_its_images_and_a_mended_one_forgets_them() {
     );
     assert!(!has_family(&text, "registry_integrity_last_success_timestamp_seconds"));
 
-    registry.ended(intact("a"), nine_o_clock() + Duration::from_secs(900));
+    registry.finish_sweep(intact("a"), nine_o_clock() + Duration::from_secs(900));
     let text = metrics::render(&state);
     assert!(!has_family(&text, "registry_integrity_image_broken"), "{text}");
     assert_eq!(
@@ -142,7 +142,7 @@ fn an_image_that_is_named_by_digest_stands_under_tag() {
     let mut failure = orphan_child();
     failure.images = vec![image];
     let state = state_of("a");
-    state.registry("a").unwrap().ended(broken("a", vec![failure]), nine_o_clock());
+    state.registry("a").unwrap().finish_sweep(broken("a", vec![failure]), nine_o_clock());
     let series =
         format!(r#"registry_integrity_image_broken{{registry="a",repository="app",tag="{digest}",reason="missing"}}"#);
     assert_eq!(value(&metrics::render(&state), &series), Some(1.0));
@@ -152,15 +152,15 @@ fn an_image_that_is_named_by_digest_stands_under_tag() {
 fn what_an_outage_leaves_is_no_zero() {
     let state = state_of("a");
     let registry = state.registry("a").unwrap();
-    registry.ended(failed("a"), nine_o_clock());
+    registry.finish_sweep(failed("a"), nine_o_clock());
     let text = metrics::render(&state);
     assert_eq!(value(&text, "registry_integrity_catalog_accessible{registry=\"a\"}"), Some(0.0));
     assert_eq!(value(&text, "registry_integrity_unverified{registry=\"a\",cause=\"unreachable\"}"), Some(1.0));
     assert!(!has_family(&text, "registry_integrity_repositories"), "{text}");
     assert!(!has_family(&text, "registry_integrity_last_sweep_timestamp_seconds"), "{text}");
 
-    registry.ended(intact("a"), nine_o_clock());
-    registry.ended(failed("a"), nine_o_clock() + Duration::from_secs(900));
+    registry.finish_sweep(intact("a"), nine_o_clock());
+    registry.finish_sweep(failed("a"), nine_o_clock() + Duration::from_secs(900));
     let text = metrics::render(&state);
     assert_eq!(value(&text, "registry_integrity_repositories{registry=\"a\"}"), Some(22.0));
     assert_eq!(value(&text, "registry_integrity_objects{registry=\"a\",kind=\"child\"}"), Some(118.0));
@@ -173,7 +173,10 @@ fn too_many_broken_images_are_counted_instead() {
     let images: Vec<String> = (0..7).map(|n| format!("app:{n}")).collect();
     let images: Vec<&str> = images.iter().map(String::as_str).collect();
     let state = state_of("a");
-    state.registry("a").unwrap().ended(broken("a", vec![bad_layer("x", Reason::Missing, &images)]), nine_o_clock());
+    state
+        .registry("a")
+        .unwrap()
+        .finish_sweep(broken("a", vec![bad_layer("x", Reason::Missing, &images)]), nine_o_clock());
     let mut collector = StateCollector::new(&state);
     collector.broken_images_limit = 5;
     let text = metrics::encode(vec![Box::new(collector)]);
@@ -187,7 +190,7 @@ fn images_that_could_not_be_judged_are_named_up_to_a_limit_and_the_broken_ones_a
     let registry = state.registry("a").unwrap();
     let mut report = partial("a", vec![unjudged_layer("z", Cause::Timeout, &["app:1", "infra-ci:latest"])]);
     report.failures = vec![orphan_child()];
-    registry.ended(report, nine_o_clock());
+    registry.finish_sweep(report, nine_o_clock());
     let series = |text: &str| -> Vec<String> {
         let is_named = |line: &&str| line.starts_with("registry_integrity_image_unverified{");
         text.lines().filter(is_named).map(ToString::to_string).collect()
@@ -199,10 +202,10 @@ fn images_that_could_not_be_judged_are_named_up_to_a_limit_and_the_broken_ones_a
 
     let images: Vec<String> = (0..2 * UNVERIFIED_IMAGES_LIMIT).map(|n| format!("app:{n}")).collect();
     let images: Vec<&str> = images.iter().map(String::as_str).collect();
-    registry.ended(partial("a", vec![unjudged_layer("z", Cause::Timeout, &images)]), nine_o_clock());
+    registry.finish_sweep(partial("a", vec![unjudged_layer("z", Cause::Timeout, &images)]), nine_o_clock());
     assert_eq!(series(&metrics::render(&state)).len(), UNVERIFIED_IMAGES_LIMIT);
 
-    registry.ended(intact("a"), nine_o_clock());
+    registry.finish_sweep(intact("a"), nine_o_clock());
     assert!(!has_family(&metrics::render(&state), "registry_integrity_image_unverified"));
 }
 
@@ -225,9 +228,9 @@ fn blobs_are_counted_by_what_proves_them() {
     let state = state_of("a");
     let registry = state.registry("a").unwrap();
     let (repository, digest) = ("app".parse().unwrap(), Digest::sha256(b"layer"));
-    registry.proofs().begin();
-    registry.proofs().proved(&repository, &digest, Evidence::LastByte, SystemTime::now());
-    registry.ended(intact("a"), nine_o_clock());
+    registry.evidence_schedule().begin();
+    registry.evidence_schedule().proved(&repository, &digest, Evidence::LastByte, SystemTime::now());
+    registry.finish_sweep(intact("a"), nine_o_clock());
     let text = metrics::render(&state);
     for (evidence, count) in [("head", 0.0), ("byte", 1.0), ("content", 0.0)] {
         let series = format!(r#"registry_integrity_blobs{{registry="a",evidence="{evidence}"}}"#);
@@ -335,12 +338,12 @@ fn everything() -> State {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Limits { age: Duration::MAX, bytes: 1 << 20 }).unwrap();
     let targets = [target("a"), target("never swept")];
-    let state = State::kept_in(Some(store), Retention::default(), None, &targets).unwrap();
+    let state = State::with_store(Some(store), Retention::default(), None, &targets).unwrap();
     let registry = state.registry("a").unwrap();
-    registry.ended(intact("a"), nine_o_clock());
+    registry.finish_sweep(intact("a"), nine_o_clock());
     let mut report = broken("a", vec![orphan_child()]);
     report.unverified = partial("a", vec![unjudged_layer("z", Cause::Timeout, &["app:1"])]).unverified;
-    registry.ended(report, nine_o_clock() + Duration::from_secs(900));
+    registry.finish_sweep(report, nine_o_clock() + Duration::from_secs(900));
     registry.traffic.count(Method::Get, Code::Success, Duration::from_millis(3));
     registry.traffic.set_concurrency(4);
     state.reloaded(ConfigPart::Probe, true, nine_o_clock());

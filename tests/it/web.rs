@@ -99,7 +99,7 @@ fn state_of(reports: Vec<Report>) -> State {
     let targets: Vec<_> = reports.iter().map(|report| target(&report.registry)).collect();
     let state = State::new(&targets);
     for report in reports {
-        state.registry(&report.registry.clone()).unwrap().ended(report, nine_o_clock());
+        state.registry(&report.registry.clone()).unwrap().finish_sweep(report, nine_o_clock());
     }
     state
 }
@@ -222,8 +222,8 @@ async fn a_body_that_nobody_reads_is_not_waited_for() {
 async fn registries_say_null_for_what_is_not_known() {
     let state = State::new(&[target("a"), target("b")]);
     let a = state.registry("a").unwrap();
-    a.ended(intact("a"), nine_o_clock() + Duration::from_secs(2));
-    a.began(nine_o_clock() + Duration::from_secs(900), Arc::default());
+    a.finish_sweep(intact("a"), nine_o_clock() + Duration::from_secs(2));
+    a.begin_sweep(nine_o_clock() + Duration::from_secs(900), Arc::default());
     let service = Service::start(web_of(state)).await;
     let answer = service.get("/api/v1/registries").await.json();
     assert_eq!(
@@ -316,7 +316,7 @@ fn headline(page: &Answer) -> &str {
 #[tokio::test]
 async fn the_page_answers_for_every_state() {
     let fresh = |state: &State, report: Report| {
-        state.registry(&report.registry.clone()).unwrap().ended(report, SystemTime::now());
+        state.registry(&report.registry.clone()).unwrap().finish_sweep(report, SystemTime::now());
     };
     let nothing = State::default();
     let unknown = State::new(&[target("a"), target("b")]);
@@ -351,7 +351,7 @@ async fn the_page_shows_what_is_broken_and_what_is_unknown() {
     let mut report = broken("a", vec![orphan_child()]);
     report.unverified = partial("a", vec![unjudged_layer("y", Cause::RateLimited, &["app:1"])]).unverified;
     let state = State::new(&[target("a"), target("never asked")]);
-    state.registry("a").unwrap().ended(report, SystemTime::now());
+    state.registry("a").unwrap().finish_sweep(report, SystemTime::now());
     let page = Service::start(web_of(state)).await.get("/").await;
     let child = Digest::sha256(b"child").to_string();
     for part in [

@@ -142,10 +142,10 @@ async fn a_page_follows_and_is_used_by_keyboard() {
         progress.begin(22);
         progress.repository();
         for n in 0.. {
-            registry.began(SystemTime::now(), Arc::clone(&progress));
+            registry.begin_sweep(SystemTime::now(), Arc::clone(&progress));
             sleep(Duration::from_secs(2)).await;
             let report = if n % 2 == 0 { intact(NAME) } else { broken(NAME, vec![orphan_child()]) };
-            registry.ended(report, SystemTime::now());
+            registry.finish_sweep(report, SystemTime::now());
             sleep(Duration::from_secs(1)).await;
         }
     });

@@ -18,7 +18,7 @@ pub fn ago(minutes: u64) -> SystemTime {
 
 /// A sweep that began so many minutes ago and took half a minute.
 fn swept(registry: &RegistryState, report: Report, minutes: u64) {
-    registry.ended(Report { started_at: ago(minutes), ..report }, ago(minutes) + Duration::from_secs(30));
+    registry.finish_sweep(Report { started_at: ago(minutes), ..report }, ago(minutes) + Duration::from_secs(30));
 }
 
 fn seen(failure: Failure, first: u64, last: u64) -> Failure {
@@ -41,7 +41,7 @@ pub fn unconfigured() -> State {
 
 pub fn unknown() -> State {
     let (state, registry) = state();
-    registry.began(SystemTime::now(), Default::default());
+    registry.begin_sweep(SystemTime::now(), Default::default());
     state
 }
 

@@ -13,7 +13,7 @@ use url::Url;
 use crate::oci::Image;
 use crate::registry::{Code, DURATION_BUCKETS, Durations, Method, Traffic};
 use crate::report::{Cause, Coverage, Failure, ImageState, Kind, Outcome, Reason, Report};
-use crate::state::{Known, RegistryState, Reload, State};
+use crate::state::{RegistryState, Reload, Snapshot, State};
 
 /// Broken images of one registry that get a series of their own, unless something else is asked for.
 pub const DEFAULT_BROKEN_IMAGES_LIMIT: usize = 1000;
@@ -45,7 +45,7 @@ impl StateCollector {
             broken_images_limit: DEFAULT_BROKEN_IMAGES_LIMIT,
             registries: state.registries(),
             last_reload: state.last_reload(),
-            is_kept: state.is_kept(),
+            is_kept: state.is_saved(),
             shard: state.shard().map(|shard| shard.index().to_string()),
             descriptions: FAMILIES.iter().map(describe).collect(),
         }
@@ -92,7 +92,7 @@ struct Samples {
 }
 
 impl Samples {
-    fn add_sweeps(&mut self, registry: &str, known: &Known) {
+    fn add_sweeps(&mut self, registry: &str, known: &Snapshot) {
         for outcome in Outcome::ALL {
             self.add(&family::SWEEPS, &[registry, outcome.as_str()], known.sweeps[outcome as usize] as f64);
         }

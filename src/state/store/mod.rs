@@ -1,57 +1,38 @@
-//! What is known, on disk, so that a restart forgets nothing. It takes what `state` knows and gives it back; it renders
-//! nothing and judges nothing.
+//! Stores the state on disk, so that a restart loses nothing. It takes what `state` holds and gives it back.
 //!
-//! One SQLite file in WAL mode, and one thread that writes it. A sweep is kept in one transaction, which has reached the
-//! disk before anybody is shown what the sweep found; the proofs of a sweep that runs are kept on the way.
+//! One SQLite file in WAL mode, and one thread that writes it. A sweep is one transaction, which reaches the disk before
+//! anyone sees the sweep's results. A sweep's proofs are saved while it runs.
 
-mod beside;
-mod disk;
+mod database;
 mod error;
-mod kept;
-mod lock;
-mod proofs;
-mod read;
-mod read_only;
-mod schema;
-mod write;
-mod writer;
+mod model;
+mod rows;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use disk::Disk;
+use database::{Database, Write};
 pub use error::StoreError;
-pub use kept::{Kept, Key, Restored, Summary};
-use writer::Order;
+pub use model::{FILE, Key, Limits, Restored, Saved, Summary};
 
 use crate::check::evidence::EvidenceSchedule;
 
-/// The file's name in the directory.
-pub const FILE: &str = "state.db";
-/// How much may wait to be written: a sweep and some proofs of each registry.
+/// Pending writes: room for a sweep and some proofs of each registry.
 const QUEUE: usize = 256;
-/// A disk that hangs this long holds up nobody any more.
+/// How long a sweep waits for a hanging disk.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How much is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Registries that nobody asked for this long are forgotten.
-    pub age: Duration,
-    /// Bytes of the file. The oldest of the past makes room; what is known now never does.
-    pub bytes: u64,
-}
-
-/// The state's directory, which this process alone uses.
+/// The state directory, which belongs to this process.
 #[derive(Debug)]
 pub struct Store {
-    disk: Arc<Mutex<Disk>>,
+    database: Arc<Mutex<Database>>,
     is_writable: Arc<AtomicBool>,
     writer: Mutex<Option<Writer>>,
 }
@@ -62,87 +43,133 @@ struct Writer {
     thread: JoinHandle<()>,
 }
 
+/// A write for the writer thread.
+#[derive(Debug)]
+enum Order {
+    /// The state after a sweep.
+    Sweep { key: Arc<Key>, saved: Box<Saved>, proofs: Arc<EvidenceSchedule>, done: oneshot::Sender<bool> },
+    /// EvidenceSchedule of the current sweep.
+    Proofs { key: Arc<Key>, proofs: Arc<EvidenceSchedule> },
+    /// Results of background hashing by blob; `None` deletes one.
+    Background { key: Arc<Key>, changes: Vec<(String, Option<String>)> },
+}
+
+impl Order {
+    fn write(&self) -> Write<'_> {
+        match self {
+            Self::Sweep { key, saved, proofs, .. } => {
+                Write { key, saved: Some(saved), proofs: Some(proofs), background: &[] }
+            }
+            Self::Proofs { key, proofs } => Write { key, saved: None, proofs: Some(proofs), background: &[] },
+            Self::Background { key, changes } => Write { key, saved: None, proofs: None, background: changes },
+        }
+    }
+}
+
 impl Store {
-    /// Opens the state in a directory, which is made if it is absent. A directory that cannot be written is no error: what
-    /// it holds is known, and what becomes of it is not kept until it can be written again.
+    /// Opens the state in a directory, which is created if absent. A directory that is not writable is no error: its state
+    /// is loaded, and new results are stored once it becomes writable.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if another process uses it, or it holds what cannot be read.
+    /// [`StoreError`] if another process uses the directory, or its state cannot be read.
     pub fn open(directory: &Path, limits: Limits) -> Result<Self, StoreError> {
-        let disk = Disk::open(directory, limits)?;
-        let is_writable = Arc::new(AtomicBool::new(disk.is_writable()));
-        let disk = Arc::new(Mutex::new(disk));
+        let database = Database::open(directory, limits)?;
+        let is_writable = Arc::new(AtomicBool::new(database.is_writable()));
+        let database = Arc::new(Mutex::new(database));
         let (orders, receiver) = mpsc::channel(QUEUE);
-        let (shared, health) = (Arc::clone(&disk), Arc::clone(&is_writable));
+        let (shared, health) = (Arc::clone(&database), Arc::clone(&is_writable));
         let thread = std::thread::Builder::new()
             .name("store".to_string())
-            .spawn(move || writer::run(&shared, receiver, &health))
+            .spawn(move || write_orders(&shared, receiver, &health))
             .map_err(|source| StoreError::Directory { path: directory.to_path_buf(), source })?;
-        Ok(Self { disk, is_writable, writer: Mutex::new(Some(Writer { orders, thread })) })
+        Ok(Self { database, is_writable, writer: Mutex::new(Some(Writer { orders, thread })) })
     }
 
-    /// What was kept of a registry; `None`: nothing yet.
+    /// Loads a registry's state; `None` if none is stored.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if it cannot be read.
     pub fn load(&self, key: &Key) -> Result<Option<Restored>, StoreError> {
-        self.disk.lock().unwrap_or_else(PoisonError::into_inner).load(key, SystemTime::now())
+        self.database.lock().load(key, SystemTime::now())
     }
 
-    /// Keeps what is known of a registry once a sweep has ended, and comes back when the disk has it: false if it has not,
-    /// which has been logged.
-    pub async fn keep(&self, key: Arc<Key>, kept: Kept, proofs: Arc<EvidenceSchedule>) -> bool {
-        let (done, is_kept) = oneshot::channel();
-        let order = Order::Sweep { key, kept: Box::new(kept), proofs, done };
+    /// Saves a registry's state after a sweep, and returns once it is on disk; false if that failed, which is logged.
+    pub async fn save(&self, key: Arc<Key>, saved: Saved, proofs: Arc<EvidenceSchedule>) -> bool {
+        let (done, is_saved) = oneshot::channel();
+        let order = Order::Sweep { key, saved: Box::new(saved), proofs, done };
         let written = async {
             match self.orders() {
-                Some(orders) => orders.send(order).await.is_ok() && is_kept.await.unwrap_or(false),
+                Some(orders) => orders.send(order).await.is_ok() && is_saved.await.unwrap_or(false),
                 None => false,
             }
         };
-        let is_kept = timeout(PATIENCE, written).await;
-        if is_kept.is_err() {
-            tracing::error!(waited = ?PATIENCE, "the state's disk does not answer; going on in memory");
+        let is_saved = timeout(PATIENCE, written).await;
+        if is_saved.is_err() {
+            tracing::error!(waited = ?PATIENCE, "the disk with the state does not respond; continuing in memory");
             self.is_writable.store(false, Ordering::Relaxed);
         }
-        is_kept.unwrap_or(false)
+        is_saved.unwrap_or(false)
     }
 
-    /// Keeps the proofs of a sweep that runs, in its time. If there is too much to do, those of the next call.
-    pub fn keep_proofs(&self, key: Arc<Key>, proofs: Arc<EvidenceSchedule>) {
+    /// Queues the proofs of the current sweep. A full queue drops them: the next call saves them.
+    pub fn save_proofs(&self, key: Arc<Key>, proofs: Arc<EvidenceSchedule>) {
         if let Some(orders) = self.orders() {
             let _ = orders.try_send(Order::Proofs { key, proofs });
         }
     }
 
-    /// Keeps what was found beside the sweeps, in its time: of each blob what, or nothing any more.
-    pub async fn keep_beside(&self, key: Arc<Key>, changes: Vec<(String, Option<String>)>) {
+    /// Queues changed results of background hashing by blob; `None` deletes one.
+    pub async fn save_background(&self, key: Arc<Key>, changes: Vec<(String, Option<String>)>) {
         if let Some(orders) = self.orders() {
-            // The writer ends after everybody who asks.
-            let _ = timeout(PATIENCE, orders.send(Order::Beside { key, changes })).await;
+            // Sending cannot fail: the writer outlives every sender.
+            let _ = timeout(PATIENCE, orders.send(Order::Background { key, changes })).await;
         }
     }
 
-    /// False if what is known was not kept when that was last tried.
+    /// False if the last write failed.
     pub fn is_writable(&self) -> bool {
         self.is_writable.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything is kept that was asked to be; nothing more is.
+    /// Waits for pending writes and accepts no more.
     pub async fn close(&self) {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.writer.lock().take();
         if let Some(Writer { orders, thread }) = writer {
             drop(orders);
             let ended = tokio::task::spawn_blocking(|| thread.join());
-            // A panic of the thread has been told; a disk that hangs must not keep the process.
+            // The thread's panic was reported, and a hanging disk must not keep the process alive.
             let _ = timeout(PATIENCE, ended).await;
         }
     }
 
     fn orders(&self) -> Option<mpsc::Sender<Order>> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.as_ref().map(|writer| writer.orders.clone())
+        self.writer.lock().as_ref().map(|writer| writer.orders.clone())
+    }
+}
+
+/// Runs the writer thread until all senders are gone. Orders that wait share a transaction.
+fn write_orders(database: &Mutex<Database>, mut orders: mpsc::Receiver<Order>, is_writable: &AtomicBool) {
+    while let Some(first) = orders.blocking_recv() {
+        let mut batch = vec![first];
+        while let Ok(next) = orders.try_recv() {
+            batch.push(next);
+        }
+        let writes: Vec<Write<'_>> = batch.iter().map(Order::write).collect();
+        let written = database.lock().write(&writes, SystemTime::now());
+        drop(writes);
+        let was_writable = is_writable.swap(written.is_ok(), Ordering::Relaxed);
+        match &written {
+            Ok(()) if !was_writable => tracing::info!("saving the state works again"),
+            Err(error) if was_writable => tracing::error!(%error, "cannot save the state; continuing in memory"),
+            Ok(()) | Err(_) => {}
+        }
+        for order in batch {
+            if let Order::Sweep { done, .. } = order {
+                // The receiver is gone if the sweep was cancelled.
+                let _ = done.send(written.is_ok());
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::pages::{Page, clipped};
 use super::query::{PointInTime, given, parsed, point_in_time};
 use crate::report::{Failure, Reason, Report, Unverified, closed_set, rfc3339};
 use crate::state::history::{Change, ResolvedLife};
-use crate::state::{Known, State};
+use crate::state::{Snapshot, State};
 use crate::web::api_error::{ApiError, ErrorAnswer};
 use crate::web::rendered::Rendered;
 use crate::web::response_cache::Freshness;
@@ -152,7 +152,7 @@ impl Question {
     }
 
     fn answer(&self, state: &State) -> Result<Rendered, ApiError> {
-        let known: Vec<(String, Known)> = state
+        let known: Vec<(String, Snapshot)> = state
             .registries()
             .iter()
             .filter(|registry| self.registry.as_ref().is_none_or(|name| *name == registry.name))
@@ -165,7 +165,7 @@ impl Question {
         Rendered::json(&answer)
     }
 
-    fn open<'a>(&self, known: &'a [(String, Known)]) -> Result<FindingsAnswer<'a>, ApiError> {
+    fn open<'a>(&self, known: &'a [(String, Snapshot)]) -> Result<FindingsAnswer<'a>, ApiError> {
         let reports = || known.iter().filter_map(|(name, known)| Some((name.as_str(), known.report.as_deref()?)));
         let failures = reports()
             .flat_map(|(registry, report): (&str, &Report)| {
@@ -194,7 +194,7 @@ impl Question {
         Ok(answer)
     }
 
-    fn resolved<'a>(&self, known: &'a [(String, Known)]) -> Result<FindingsAnswer<'a>, ApiError> {
+    fn resolved<'a>(&self, known: &'a [(String, Snapshot)]) -> Result<FindingsAnswer<'a>, ApiError> {
         let mut lives: Vec<(&str, &ResolvedLife)> = known
             .iter()
             .flat_map(|(name, known)| known.history.resolved.iter().map(move |life| (name.as_str(), &**life)))

@@ -16,7 +16,7 @@ use super::pages::Page;
 use super::query::{PointInTime, given, parsed, point_in_time};
 use crate::report::rfc3339;
 use crate::state::history::SweepRecord;
-use crate::state::{Known, State};
+use crate::state::{Snapshot, State};
 use crate::web::api_error::{ApiError, ErrorAnswer};
 use crate::web::rendered::Rendered;
 use crate::web::response_cache::Freshness;
@@ -99,7 +99,7 @@ impl Question {
     }
 
     fn answer(&self, state: &State) -> Result<Rendered, ApiError> {
-        let known: Vec<(String, Known)> = state
+        let known: Vec<(String, Snapshot)> = state
             .registries()
             .iter()
             .filter(|registry| self.registry.as_ref().is_none_or(|name| *name == registry.name))
@@ -127,7 +127,7 @@ impl Question {
 }
 
 impl<'a> RunningSweep<'a> {
-    fn of(registry: &'a str, known: &Known) -> Option<Self> {
+    fn of(registry: &'a str, known: &Snapshot) -> Option<Self> {
         let sweeping = known.sweeping.as_ref()?;
         Some(Self {
             registry,

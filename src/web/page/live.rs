@@ -40,7 +40,7 @@ impl Watchers {
 
 /// What a page that shows it knows: it is out of date when this has changed.
 pub fn generation(state: &State) -> u64 {
-    let sweeps = |known: crate::state::Known| known.sweeps.iter().sum::<u64>();
+    let sweeps = |known: crate::state::Snapshot| known.sweeps.iter().sum::<u64>();
     let registries = state.registries();
     registries.iter().map(|registry| sweeps(registry.known())).sum::<u64>() * 1000 + registries.len() as u64 % 1000
 }

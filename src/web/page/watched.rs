@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::report::{ImageCounts, Outcome};
-use crate::state::{Known, RegistryState, State};
+use crate::state::{RegistryState, Snapshot, State};
 
 /// A registry and its state at the moment of the request.
 pub struct Watched {
     pub registry: Arc<RegistryState>,
-    pub known: Known,
+    pub known: Snapshot,
 }
 
 impl Watched {

@@ -101,8 +101,14 @@ async fn every_example_has_the_members_of_the_real_answer() {
     fresh.sweep().await;
     for watched in [&over, &fresh] {
         let mirror = watched.service.state.registry("mirror").unwrap();
-        mirror.ended(partial("mirror", vec![unjudged_layer("y", Cause::Timeout, &["app:1"])]), SystemTime::now());
-        watched.service.state.registry("private").unwrap().began(SystemTime::now(), Arc::new(Progress::default()));
+        mirror
+            .finish_sweep(partial("mirror", vec![unjudged_layer("y", Cause::Timeout, &["app:1"])]), SystemTime::now());
+        watched
+            .service
+            .state
+            .registry("private")
+            .unwrap()
+            .begin_sweep(SystemTime::now(), Arc::new(Progress::default()));
     }
     let examples = examples();
     assert_eq!(examples.len(), 6, "an example was not read");

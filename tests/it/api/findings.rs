@@ -56,13 +56,13 @@ async fn three_failures() -> Service {
     };
     let state = State::new(&[target("a"), target("b")]);
     let (a, b) = (state.registry("a").unwrap(), state.registry("b").unwrap());
-    a.ended(broken("a", vec![at("x", Reason::Missing, "app:1", 0)]), minutes(0));
-    a.ended(intact("a"), minutes(10));
+    a.finish_sweep(broken("a", vec![at("x", Reason::Missing, "app:1", 0)]), minutes(0));
+    a.finish_sweep(intact("a"), minutes(10));
     let still = at("z", Reason::Missing, "app:3", 6);
-    b.ended(broken("b", vec![at("y", Reason::SizeMismatch, "tools:2", 5), still.clone()]), minutes(6));
+    b.finish_sweep(broken("b", vec![at("y", Reason::SizeMismatch, "tools:2", 5), still.clone()]), minutes(6));
     let mut report = broken("b", vec![still]);
     report.unverified = partial("b", vec![unjudged_layer("u", Cause::Timeout, &["app:1"])]).unverified;
-    b.ended(report, minutes(15));
+    b.finish_sweep(report, minutes(15));
     Service::of(state).await
 }
 
@@ -143,7 +143,7 @@ async fn what_is_open_is_told_as_it_always_was() {
     let state = State::new(&[target("a")]);
     let report = broken("a", vec![orphan_child()]);
     let failure = serde_json::to_string(&report.failures[0]).unwrap();
-    state.registry("a").unwrap().ended(report, nine_o_clock());
+    state.registry("a").unwrap().finish_sweep(report, nine_o_clock());
     let answer = Service::of(state).await.ask("GET", "/api/v1/findings", &[]).await;
     let expected = format!("{{\"failures\":[{{\"registry\":\"a\",{}],\"unverified\":[]}}", &failure[1..]);
     assert_eq!(answer.text(), expected);

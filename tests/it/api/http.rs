@@ -24,8 +24,11 @@ async fn service() -> Service {
     let state = State::new(&[target("a")]);
     let layers = (0..50).map(|n| bad_layer(&format!("{n}"), Reason::Missing, &["app:1"])).collect();
     let a = state.registry("a").unwrap();
-    a.ended(broken("a", layers), nine_o_clock());
-    a.ended(broken("a", vec![bad_layer("x", Reason::Missing, &["app:1"])]), nine_o_clock() + Duration::from_secs(900));
+    a.finish_sweep(broken("a", layers), nine_o_clock());
+    a.finish_sweep(
+        broken("a", vec![bad_layer("x", Reason::Missing, &["app:1"])]),
+        nine_o_clock() + Duration::from_secs(900),
+    );
     Service::of(state).await
 }
 
@@ -47,7 +50,7 @@ async fn a_client_that_has_an_answer_is_not_sent_it_again() {
     }
     let etag = async || service.ask("GET", "/api/v1/findings", &[]).await.header("etag").unwrap().to_string();
     let before = etag().await;
-    service.state.registry("a").unwrap().ended(intact("a"), nine_o_clock() + Duration::from_secs(1800));
+    service.state.registry("a").unwrap().finish_sweep(intact("a"), nine_o_clock() + Duration::from_secs(1800));
     assert_ne!(etag().await, before);
     let refused = service.ask("GET", "/api/v1/findings?limit=0", &[("if-none-match", "*")]).await;
     assert_eq!((refused.status, refused.header("cache-control")), (Some(400), Some("no-store")));

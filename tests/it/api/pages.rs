@@ -28,7 +28,7 @@ async fn service() -> Service {
                 report.unverified.extend([odd.clone(), odd]);
             }
             if minute < 5 {
-                registry.ended(report, nine_o_clock() + Duration::from_secs(60 * minute));
+                registry.finish_sweep(report, nine_o_clock() + Duration::from_secs(60 * minute));
             }
         }
     }
@@ -84,7 +84,7 @@ async fn a_page_goes_on_where_it_was_when_the_list_has_changed() {
         "a",
         (3..7).map(|n| bad_layer(&format!("{n}"), Reason::Missing, &[&format!("app{}:1", n % 3)])).collect(),
     );
-    service.state.registry("a").unwrap().ended(mended, nine_o_clock() + Duration::from_secs(3600));
+    service.state.registry("a").unwrap().finish_sweep(mended, nine_o_clock() + Duration::from_secs(3600));
     let whole = service.found("/api/v1/findings?registry=a").await;
     let rest = service.found(&format!("/api/v1/findings?registry=a&cursor={cursor}")).await;
     assert_eq!(rest["next"], Value::Null);

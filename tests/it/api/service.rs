@@ -109,7 +109,7 @@ impl Watched {
         let known = watched.known();
         let job = Job {
             target: &self.target,
-            evidence_schedule: watched.proofs(),
+            evidence_schedule: watched.evidence_schedule(),
             manifests: Arc::clone(&watched.manifests),
             blob_hasher: None,
             traffic: Arc::clone(&watched.traffic),
@@ -119,7 +119,7 @@ impl Watched {
             progress: Arc::default(),
         };
         let (report, _) = sweep(client, job).await;
-        watched.ended(report, SystemTime::now());
+        watched.finish_sweep(report, SystemTime::now());
     }
 
     /// The incident, and how it ended: `infra-ci:latest` was moved away from the broken index, then that was pushed again.

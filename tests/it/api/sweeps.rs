@@ -16,14 +16,14 @@ async fn service() -> Service {
     let minutes = |minutes: u64| nine_o_clock() + Duration::from_secs(60 * minutes);
     let state = State::new(&[target("a"), target("b")]);
     let (a, b) = (state.registry("a").unwrap(), state.registry("b").unwrap());
-    a.ended(broken("a", vec![bad_layer("x", Reason::Missing, &["app:1"])]), minutes(0));
-    a.ended(intact("a"), minutes(15));
-    b.ended(failed("b"), minutes(5));
+    a.finish_sweep(broken("a", vec![bad_layer("x", Reason::Missing, &["app:1"])]), minutes(0));
+    a.finish_sweep(intact("a"), minutes(15));
+    b.finish_sweep(failed("b"), minutes(5));
     let progress = Arc::new(Progress::default());
     progress.begin(22);
     progress.repository();
     (0..5).for_each(|_| progress.object());
-    a.began(minutes(30), progress);
+    a.begin_sweep(minutes(30), progress);
     Service::of(state).await
 }
 
@@ -85,9 +85,9 @@ async fn an_answer_is_not_older_than_the_last_end_or_beginning() {
     };
     let b = service.state.registry("b").unwrap();
     assert_eq!(count().await, (1, 0));
-    b.began(nine_o_clock() + Duration::from_secs(3600), Arc::default());
+    b.begin_sweep(nine_o_clock() + Duration::from_secs(3600), Arc::default());
     assert_eq!(count().await, (1, 1));
-    b.ended(intact("b"), nine_o_clock() + Duration::from_secs(3601));
+    b.finish_sweep(intact("b"), nine_o_clock() + Duration::from_secs(3601));
     assert_eq!(count().await, (2, 0));
     service.state.configure(&[target("a")]);
     assert_eq!(count().await, (0, 0));

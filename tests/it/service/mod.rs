@@ -118,7 +118,7 @@ async fn metrics_before_during_and_after_a_failure_and_an_outage() {
     another_sweep(&service, "r", "complete").await;
     let log = service.stderr();
     let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
-    assert_eq!((lines("message=\"integrity failure\""), lines("integrity failure is gone")), (1, 1), "{log}");
+    assert_eq!((lines("message=\"integrity failure\""), lines("integrity failure resolved")), (1, 1), "{log}");
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn who_asks_does_not_wait_for_a_sweep() {
     };
     let began = Instant::now();
     let thread = SweepThread::start().unwrap();
-    let _schedule = Schedule::sweeping_by(busy, Arc::clone(&state), &config, thread.handle()).unwrap();
+    let _schedule = Schedule::start_with(busy, Arc::clone(&state), &config, thread.handle()).unwrap();
     poll_until(BOUND, async || state.registry("r")?.known().sweeping.map(drop)).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -131,7 +131,7 @@ impl Service {
         let state = Arc::new(State::new(&config.registries));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let schedule = Schedule::sweeping_by(sweep, Arc::clone(&state), &config, &Handle::current()).unwrap();
+        let schedule = Schedule::start_with(sweep, Arc::clone(&state), &config, &Handle::current()).unwrap();
         let shutdown = CancellationToken::new();
         let app = Web { state, lifecycle: None, external_url: None }.into_router();
         tokio::spawn(serve(vec![listener], app, Limits::default(), shutdown.clone()));
@@ -224,7 +224,7 @@ async fn a_sweep_that_panics_leaves_the_service_sweeping_and_serving() {
     PANICS.store(false, Ordering::SeqCst);
     service.sweeps("complete", 2.0).await;
     assert_eq!(service.sample(PROTOCOL).await, 0.0);
-    assert_eq!(service.log.errors("a sweep failed"), PANICKED.load(Ordering::SeqCst), "one line for each");
+    assert_eq!(service.log.errors("a sweep panicked"), PANICKED.load(Ordering::SeqCst), "one line for each");
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn a_schedule_that_panics_begins_again() {
     let service = Service::start(&registry.url(), |client, job| sweep(client, job).boxed()).await;
     service.until(MISSING, |count| count == 1.0).await;
     // Between two sweeps, where the schedule itself tells how the last one went.
-    *service.log.unbearable.lock().unwrap() = Some("not everything could be judged");
+    *service.log.unbearable.lock().unwrap() = Some("sweep incomplete");
     let refused = registry.fault(
         registry_integrity_probe::demo::fault::at(registry_integrity_probe::demo::Endpoint::Catalog),
         registry_integrity_probe::demo::fault::answers(403),
@@ -241,7 +241,7 @@ async fn a_schedule_that_panics_begins_again() {
     let failed = r#"registry_integrity_sweeps_total{registry="r",outcome="failed"}"#;
     service.until(failed, |count| count >= 2.0).await;
     service.assert_known_failure().await;
-    assert_eq!(service.log.errors("the schedule failed and begins again"), 1);
+    assert_eq!(service.log.errors("the schedule panicked; restarting it"), 1);
     refused.lift();
     service.sweeps("complete", 2.0).await;
 }

@@ -10,7 +10,7 @@ use registry_integrity_probe::oci::Digest;
 use registry_integrity_probe::report::{Cause, Failure, Kind, Outcome, Reason, Report, Unverified};
 use registry_integrity_probe::state::State;
 use registry_integrity_probe::state::history::{History, Retention};
-use registry_integrity_probe::state::store::{FILE, Kept, Key, Limits, Store};
+use registry_integrity_probe::state::store::{FILE, Key, Limits, Saved, Store};
 use rusqlite::Connection;
 
 const LIMITS: Limits = Limits { age: Duration::from_secs(90 * 24 * 3600), bytes: 1 << 30 };
@@ -70,13 +70,13 @@ struct Sweeps {
 }
 
 impl Sweeps {
-    fn next(&mut self, mut failures: Vec<Failure>) -> Kept {
+    fn next(&mut self, mut failures: Vec<Failure>) -> Saved {
         failures.sort_by_key(|failure| failure.key());
         let report = report(failures);
         self.history.take(&self.known, &report, None, at(60 * self.count));
         self.known.clone_from(&report.failures);
         self.count += 1;
-        Kept { report: Some(Arc::new(report)), history: Arc::new(self.history.clone()), ..Kept::default() }
+        Saved { report: Some(Arc::new(report)), history: Arc::new(self.history.clone()), ..Saved::default() }
     }
 }
 
@@ -86,11 +86,11 @@ fn no_proofs() -> Arc<EvidenceSchedule> {
 }
 
 /// What another process would know.
-async fn reopened(store: Store, folder: &Path, key: &Key) -> (Store, Kept) {
+async fn reopened(store: Store, folder: &Path, key: &Key) -> (Store, Saved) {
     store.close().await;
     drop(store);
     let store = Store::open(folder, LIMITS).unwrap();
-    let kept = store.load(key).unwrap().unwrap().kept;
+    let kept = store.load(key).unwrap().unwrap().saved;
     (store, kept)
 }
 
@@ -102,7 +102,7 @@ async fn what_was_kept_comes_back_with_every_life() {
     assert!(store.load(&key).unwrap().is_none());
     let changed = Failure { reason: Reason::Unreadable, ..failure(1) };
     for failures in [vec![failure(1), failure(2)], vec![changed.clone(), failure(2)], vec![changed, failure(3)]] {
-        assert!(store.keep(Arc::clone(&key), sweeps.next(failures), no_proofs()).await);
+        assert!(store.save(Arc::clone(&key), sweeps.next(failures), no_proofs()).await);
     }
     let (_, kept) = reopened(store, folder.path(), &key).await;
     let shown = kept.report.as_deref().unwrap();
@@ -126,12 +126,12 @@ async fn proofs_come_back_and_forgotten_ones_do_not() {
     let prove = |name: &[u8], at: SystemTime| proofs.proved(&repository, &Digest::sha256(name), Evidence::LastByte, at);
     prove(b"old", now - Duration::from_secs(5 * 24 * 3600));
     prove(b"x", now);
-    store.keep_proofs(key("r"), Arc::clone(&proofs));
+    store.save_proofs(key("r"), Arc::clone(&proofs));
     store.close().await;
     drop(store);
     let store = Store::open(folder.path(), LIMITS).unwrap();
     let restored = store.load(&key("r")).unwrap().unwrap();
-    assert!(restored.kept.report.is_none());
+    assert!(restored.saved.report.is_none());
     assert_eq!(restored.proofs_since, proofs.since());
     assert_eq!(restored.proofs, proofs.proved_since(now));
     let elsewhere = EvidenceSchedule::recurring(&target.evidence, target.interval, now)
@@ -145,17 +145,17 @@ async fn what_does_not_fit_is_kept_as_soon_as_it_does_and_the_past_makes_room() 
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Limits { bytes: 1 << 20, ..LIMITS }).unwrap();
     let (key, mut sweeps) = (key("r"), Sweeps::default());
-    assert!(store.keep(Arc::clone(&key), sweeps.next(vec![failure(0)]), no_proofs()).await);
+    assert!(store.save(Arc::clone(&key), sweeps.next(vec![failure(0)]), no_proofs()).await);
     let many: Vec<Failure> = (0..4_000).map(failure).collect();
-    assert!(!store.keep(Arc::clone(&key), sweeps.next(many), no_proofs()).await, "more than a MiB");
+    assert!(!store.save(Arc::clone(&key), sweeps.next(many), no_proofs()).await, "more than a MiB");
     assert!(!store.is_writable());
     let few: Vec<Failure> = (0..10).map(failure).collect();
-    let Kept { report, history, .. } = sweeps.next(few);
+    let Saved { report, history, .. } = sweeps.next(few);
     // The 3,990 that were disproved alone are too much.
     let mut history = Arc::unwrap_or_clone(history);
     history.forget(&Retention { resolved: 100, ..Retention::default() }, at(300));
-    let kept = Kept { report, history: Arc::new(history), ..Kept::default() };
-    assert!(store.keep(Arc::clone(&key), kept, no_proofs()).await);
+    let kept = Saved { report, history: Arc::new(history), ..Saved::default() };
+    assert!(store.save(Arc::clone(&key), kept, no_proofs()).await);
     assert!(store.is_writable());
     let (store, kept) = reopened(store, folder.path(), &key).await;
     assert_eq!(kept.report.unwrap().failures.len(), 10);
@@ -168,7 +168,7 @@ async fn what_does_not_fit_is_kept_as_soon_as_it_does_and_the_past_makes_room() 
     let mut sweeps = Sweeps { known: Vec::new(), history: History::clone(&kept.history), count: 3 };
     for round in 0..8 {
         let known: Vec<Failure> = (0..300).map(|number| failure(round * 1_000 + number)).collect();
-        assert!(store.keep(Arc::clone(&key), sweeps.next(known), no_proofs()).await, "round {round}");
+        assert!(store.save(Arc::clone(&key), sweeps.next(known), no_proofs()).await, "round {round}");
     }
     let (_, kept) = reopened(store, folder.path(), &key).await;
     assert_eq!(kept.report.unwrap().failures.len(), 300);
@@ -190,8 +190,8 @@ async fn of_what_could_not_be_judged_a_bounded_part_is_kept() {
         detail: "x".repeat(1 << 20),
     };
     let report = Report { unverified: vec![entry; 40], outcome: Outcome::Partial, ..report(vec![failure(1)]) };
-    let kept = Kept { report: Some(Arc::new(report)), ..Kept::default() };
-    assert!(store.keep(key("r"), kept, no_proofs()).await);
+    let kept = Saved { report: Some(Arc::new(report)), ..Saved::default() };
+    assert!(store.save(key("r"), kept, no_proofs()).await);
     let (_, kept) = reopened(store, folder.path(), &key("r")).await;
     let report = kept.report.unwrap();
     assert_eq!((report.unverified.len(), report.failures.len(), report.outcome), (31, 1, Outcome::Partial));
@@ -203,11 +203,11 @@ async fn what_memory_forgets_and_registries_that_nobody_asks_for_are_forgotten()
     let store = Store::open(folder.path(), LIMITS).unwrap();
     let mut sweeps = Sweeps::default();
     for failures in [vec![failure(1)], vec![], vec![failure(2)], vec![]] {
-        assert!(store.keep(key("r"), sweeps.next(failures), no_proofs()).await);
+        assert!(store.save(key("r"), sweeps.next(failures), no_proofs()).await);
     }
-    assert!(store.keep(key("gone"), Sweeps::default().next(Vec::new()), no_proofs()).await);
+    assert!(store.save(key("gone"), Sweeps::default().next(Vec::new()), no_proofs()).await);
     sweeps.history.forget(&Retention { age: Duration::from_secs(61), ..Retention::default() }, at(241));
-    assert!(store.keep(key("r"), sweeps.next(Vec::new()), no_proofs()).await);
+    assert!(store.save(key("r"), sweeps.next(Vec::new()), no_proofs()).await);
     let (store, kept) = reopened(store, folder.path(), &key("r")).await;
     let ids: Vec<u64> = kept.history.sweeps.iter().map(|sweep| sweep.id).collect();
     assert_eq!((kept.history.resolved.len(), ids), (1, vec![4, 5]));
@@ -219,7 +219,7 @@ async fn what_memory_forgets_and_registries_that_nobody_asks_for_are_forgotten()
     drop(file);
     let store = Store::open(folder.path(), LIMITS).unwrap();
     assert!(store.load(&key("r")).unwrap().is_some(), "whoever is asked for is not forgotten");
-    store.keep_proofs(key("r"), no_proofs());
+    store.save_proofs(key("r"), no_proofs());
     let (store, _) = reopened(store, folder.path(), &key("r")).await;
     assert!(store.load(&key("gone")).unwrap().is_none());
 }
@@ -271,7 +271,7 @@ async fn a_file_of_an_older_schema_becomes_one_of_the_newest() {
     let store = Store::open(folder.path(), LIMITS).unwrap();
     let mut target = Target::with_defaults("https://registry.example.com".parse().unwrap());
     target.name = "r".to_string();
-    let state = State::kept_in(Some(store), Retention::default(), None, [&target]).unwrap();
+    let state = State::with_store(Some(store), Retention::default(), None, [&target]).unwrap();
     let registry = state.registry("r").unwrap();
     let known = registry.known();
     assert_eq!(known.last_sweep, Some(at(1) + Duration::from_millis(500)));
@@ -279,9 +279,9 @@ async fn a_file_of_an_older_schema_becomes_one_of_the_newest() {
     assert_eq!(failure.first_seen, at(0) - Duration::from_secs(24 * 3600));
     assert_eq!(known.history.open[&failure.key()].id, 9);
     let repository = "app".parse().unwrap();
-    registry.proofs().proved(&repository, &Digest::sha256(b"x"), Evidence::LastByte, SystemTime::now());
-    registry.ended_and_kept(report(vec![failure.clone()]), at(60)).await;
-    assert_eq!(state.is_kept(), Some(true));
+    registry.evidence_schedule().proved(&repository, &Digest::sha256(b"x"), Evidence::LastByte, SystemTime::now());
+    registry.finish_sweep_and_save(report(vec![failure.clone()]), at(60)).await;
+    assert_eq!(state.is_saved(), Some(true));
     state.close().await;
     drop((state, registry));
 

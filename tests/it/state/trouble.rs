@@ -50,9 +50,9 @@ async fn what_is_no_state_is_left_alone() {
     fs::create_dir(&file).unwrap();
     fs::write(file.join("state"), "").unwrap();
     for (directory, says) in [
-        (newer, "written by a newer version of this program (its schema is 99"),
+        (newer, "written by a newer version of this program (schema 99"),
         (database("foreign", "CREATE TABLE t (x); INSERT INTO t VALUES (1)"), "not a state of this program"),
-        (damaged, "the state cannot be read: file is not a database"),
+        (damaged, "cannot read the state: file is not a database"),
         (file.join("state"), "cannot be used: "),
     ] {
         let content = fs::read(directory.join("state.db")).ok();
@@ -122,7 +122,7 @@ async fn a_state_that_can_only_be_read_is_known_and_the_metric_says_so() {
     let told = tokio::task::block_in_place(run);
     let stderr = String::from_utf8_lossy(&told.stderr).into_owned();
     assert_eq!(told.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("the state cannot be written; going on in memory"), "{stderr}");
+    assert!(stderr.contains("cannot write the state; continuing in memory"), "{stderr}");
     assert!(stderr.contains("what was found is not kept"), "{stderr}");
     let metrics = fs::read_to_string(&textfile).unwrap();
     assert_eq!((value(&metrics, WRITABLE), value(&metrics, MISSING_CHILD)), (Some(0.0), Some(1.0)), "{metrics}");
@@ -150,5 +150,5 @@ async fn a_full_disk_ends_nothing_and_the_metric_says_so() {
     until(&service, WRITABLE, Some(0.0)).await;
     registry.remove_manifest("app", child(&image));
     until(&service, MISSING_CHILD, Some(1.0)).await;
-    assert!(service.stderr().contains("the state could not be kept; going on in memory"), "{}", service.stderr());
+    assert!(service.stderr().contains("cannot save the state; continuing in memory"), "{}", service.stderr());
 }

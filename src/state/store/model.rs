@@ -1,4 +1,4 @@
-//! What is kept of a registry.
+//! The stored state of a registry.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,42 +11,54 @@ use crate::oci::Image;
 use crate::report::{Coverage, KnownCatalog, ObjectCounts, Report};
 use crate::state::history::History;
 
-/// Whose state it is: of a registry by that name, there, as one shard sees it. Another shard looked at other
-/// repositories, so that its times and counts say nothing about these.
+/// Name of the database in the state directory.
+pub const FILE: &str = "state.db";
+
+/// How much is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Registries that were not configured for this long are deleted.
+    pub age: Duration,
+    /// Size of the database in bytes. History is deleted to stay below it; current results never are.
+    pub bytes: u64,
+}
+
+/// Identifies a stored state: a registry's name and URL, and the shard that checked it. Shards check different
+/// repositories, so one shard's counts and times do not apply to another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The registry's configured name.
     pub name: String,
     /// Its URL, without credentials.
     pub url: String,
-    /// The shard; `None`: it is everything's.
+    /// The shard; `None` without sharding.
     pub shard: Option<Shard>,
 }
 
 impl Key {
-    /// The shard as it is written.
+    /// The shard as the database stores it.
     pub(super) fn shard_text(&self) -> String {
         self.shard.map(|shard| shard.to_string()).unwrap_or_default()
     }
 }
 
-/// What is known of a registry once a sweep has ended.
+/// State of a registry after a sweep.
 #[derive(Clone, Debug, Default)]
-pub struct Kept {
+pub struct Saved {
     /// The last report.
     pub report: Option<Arc<Report>>,
-    /// Numbers and times that outlive it.
+    /// Numbers and times that outlive the report.
     pub summary: Summary,
     /// Lives of failures, and sweeps.
     pub history: Arc<History>,
 }
 
-/// What outlives a report.
+/// Numbers and times that outlive a report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Objects of the last complete sweep.
     pub objects: ObjectCounts,
-    /// Repositories of the last sweep that read the catalog to its end.
+    /// Repositories in the last complete catalog.
     pub repositories: Option<u64>,
     /// What is known of the catalog.
     #[serde(default)]
@@ -60,28 +72,28 @@ pub struct Summary {
     /// End of the last sweep that found everything intact.
     #[serde(with = "nanoseconds")]
     pub last_success: Option<SystemTime>,
-    /// How blobs were proved in the last complete sweep.
+    /// Evidence for blobs in the last complete sweep.
     pub coverage: Option<Coverage>,
-    /// What contradicted itself in the last sweep that asked for it.
+    /// Images for which the registry gave contradictory answers.
     #[serde(default)]
     pub contradicted: Vec<Image>,
 }
 
-/// What a new process knows of a registry.
+/// State of a registry as a new process loads it.
 #[derive(Debug)]
 pub struct Restored {
-    /// What was known.
-    pub kept: Kept,
-    /// Since when blobs are proved.
+    /// State after the last sweep.
+    pub saved: Saved,
+    /// Start of the evidence schedule.
     pub proofs_since: SystemTime,
-    /// When each blob was.
+    /// When each blob was last proved.
     pub proofs: Vec<(u64, EvidenceTimes)>,
-    /// What was found beside the sweeps and no sweep is known to have taken in, in the words of who found it.
-    pub beside: Vec<String>,
+    /// Serialized results of background hashing that no sweep has reported yet.
+    pub background: Vec<String>,
 }
 
 /// The report without its lists, which have tables of their own.
-pub(super) fn head(report: &Report) -> Report {
+pub(super) fn without_lists(report: &Report) -> Report {
     Report {
         registry: report.registry.clone(),
         url: report.url.clone(),
@@ -102,7 +114,7 @@ pub(super) fn head(report: &Report) -> Report {
     }
 }
 
-/// Metrics show fractions of a second, so that these are kept too.
+/// Metrics show fractions of a second, so they are stored too.
 mod nanoseconds {
     use serde::{Deserializer, Serializer};
 

@@ -1,22 +1,22 @@
-//! A registry's knowledge, and how a sweep's report becomes part of it.
+//! The state of one registry at one moment, and how a sweep's report updates it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::history::{History, Retention};
+use super::store::{Saved, Summary};
 use crate::check::progress::Progress;
 use crate::oci::Image;
 use crate::report::{Coverage, Failure, KnownCatalog, ObjectCounts, Outcome, Report};
-use crate::state::history::{History, Retention};
-use crate::state::store::{Kept, Summary};
 
-/// A registry's knowledge at one moment.
+/// The state of a registry at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
-    /// The last sweep's report, with the failures kept from before; `None` before the first.
+pub struct Snapshot {
+    /// The last sweep's report, including failures that are still open; `None` before the first.
     pub report: Option<Arc<Report>>,
     /// Objects of the last complete sweep; zero before the first.
     pub objects: ObjectCounts,
-    /// Repositories of the last sweep that read the catalog to its end; `None` before the first.
+    /// Repositories in the last complete catalog; `None` before the first.
     pub repositories: Option<u64>,
     /// What is known of the catalog, for the next sweep.
     pub catalog: KnownCatalog,
@@ -26,42 +26,42 @@ pub struct Known {
     pub last_sweep: Option<SystemTime>,
     /// End of the last sweep that found everything intact.
     pub last_success: Option<SystemTime>,
-    /// Sweeps that ended, by outcome, in the order of [`Outcome::ALL`].
+    /// Sweeps finished by this process, by outcome, in the order of [`Outcome::ALL`].
     pub sweeps: [u64; Outcome::ALL.len()],
-    /// How blobs were proved in the last complete sweep; `None` before the first, and where none are asked for.
+    /// Evidence for blobs in the last complete sweep; `None` before the first, and if evidence is off.
     pub coverage: Option<Coverage>,
-    /// What became of it: failures and sweeps.
+    /// Failures and sweeps of the past.
     pub history: Arc<History>,
-    /// The sweep that runs now.
-    pub sweeping: Option<Sweeping>,
+    /// The sweep that is running.
+    pub sweeping: Option<RunningSweep>,
 }
 
-/// A sweep that runs.
+/// A sweep that is running.
 #[derive(Clone, Debug)]
-pub struct Sweeping {
-    /// Since when.
+pub struct RunningSweep {
+    /// When it started.
     pub since: SystemTime,
-    /// How far it is.
+    /// Repositories and objects checked so far.
     pub progress: Arc<Progress>,
 }
 
-impl Known {
-    /// Failures known now.
+impl Snapshot {
+    /// Open failures.
     pub fn failures(&self) -> &[Failure] {
         self.report.as_deref().map_or(&[], |report| &report.failures)
     }
 
-    /// What another process knew.
-    pub(super) fn restored(kept: Kept) -> Self {
-        let Kept { report, history, summary } = kept;
+    /// The state that an earlier process saved.
+    pub(super) fn restored(saved: Saved) -> Self {
+        let Saved { report, history, summary } = saved;
         let Summary { objects, repositories, catalog, empty, last_sweep, last_success, coverage, .. } = summary;
-        let known = Self { report, history, objects, repositories, catalog, empty, ..Self::default() };
-        Self { last_sweep, last_success, coverage, ..known }
+        let snapshot = Self { report, history, objects, repositories, catalog, empty, ..Self::default() };
+        Self { last_sweep, last_success, coverage, ..snapshot }
     }
 
-    /// What is kept of this: all but what runs, and the counters, which begin at 0 in every process.
-    pub(super) fn kept(&self, contradicted: Vec<Image>) -> Kept {
-        Kept {
+    /// The part to save: not the running sweep, and not the counters, which start at 0 in every process.
+    pub(super) fn to_saved(&self, contradicted: Vec<Image>) -> Saved {
+        Saved {
             report: self.report.clone(),
             history: Arc::clone(&self.history),
             summary: Summary {
@@ -77,31 +77,31 @@ impl Known {
         }
     }
 
-    /// What is known once a sweep has ended at `now`. Its failures already include those kept from before.
+    /// The state after a sweep that ended at `now`. The report already includes failures that are still open.
     pub(super) fn after(&self, report: Report, coverage: Coverage, retention: &Retention, now: SystemTime) -> Self {
-        let mut known = self.clone();
-        known.sweeping = None;
-        known.sweeps[report.outcome as usize] += 1;
+        let mut next = self.clone();
+        next.sweeping = None;
+        next.sweeps[report.outcome as usize] += 1;
         let coverage = Some(coverage).filter(|coverage| *coverage != Coverage::default());
         if report.outcome == Outcome::Complete {
-            known.objects = report.objects;
-            known.coverage = coverage;
+            next.objects = report.objects;
+            next.coverage = coverage;
         }
         if report.catalog_accessible {
-            known.repositories = Some(report.repositories);
+            next.repositories = Some(report.repositories);
         }
         if report.catalog_reached {
-            known.last_sweep = Some(now);
-            known.empty = Some(report.empty);
+            next.last_sweep = Some(now);
+            next.empty = Some(report.empty);
         }
         if report.outcome == Outcome::Complete && report.failures.is_empty() && !report.empty {
-            known.last_success = Some(now);
+            next.last_success = Some(now);
         }
-        known.catalog = report.catalog.clone();
-        let history = Arc::make_mut(&mut known.history);
+        next.catalog = report.catalog.clone();
+        let history = Arc::make_mut(&mut next.history);
         history.take(self.failures(), &report, coverage, now);
         history.forget(retention, now);
-        known.report = Some(Arc::new(report));
-        known
+        next.report = Some(Arc::new(report));
+        next
     }
 }
