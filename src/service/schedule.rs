@@ -33,6 +33,8 @@ pub type SweepOnce = for<'a> fn(Arc<HttpRegistry>, Job<'a>) -> BoxFuture<'a, (Re
 pub struct Schedule {
     state: Arc<State>,
     sweep: SweepOnce,
+    /// Held during a reload, so that reloads do not overlap.
+    reload: Mutex<()>,
     loops: Mutex<BTreeMap<String, Loop>>,
     /// Where the sweeps run.
     runtime: Handle,
@@ -92,29 +94,34 @@ impl Schedule {
         config: &Config,
         runtime: &Handle,
     ) -> Result<Self, ClientError> {
-        let schedule = Self { state, sweep, loops: Mutex::default(), runtime: runtime.clone() };
+        let schedule =
+            Self { state, sweep, reload: Mutex::default(), loops: Mutex::default(), runtime: runtime.clone() };
         schedule.apply(config)?;
         Ok(schedule)
     }
 
-    /// Applies a changed configuration, A running sweep finishes with the old settings.
+    /// Applies a changed configuration, completely or not at all. A running sweep finishes with the old settings.
     ///
     /// # Errors
     ///
     /// [`ClientError`] if a registry's client cannot be built; then nothing has changed.
     pub fn apply(&self, config: &Config) -> Result<(), ClientError> {
-        for target in &config.registries {
-            HttpRegistry::new(target, Arc::default())?;
-        }
-        self.state.configure(&config.registries);
+        let _reload = self.reload.lock();
+        let prepared = self.state.prepare(&config.registries);
+        let build = |(target, registry): (&Target, &Arc<RegistryState>)| {
+            let client = Arc::new(HttpRegistry::new(target, Arc::clone(&registry.traffic))?);
+            Ok((target.clone(), Arc::clone(registry), client))
+        };
+        let built: Vec<_> = prepared.registries().map(build).collect::<Result<_, ClientError>>()?;
+        // Nothing fails from here on.
+        self.state.install(prepared);
         let mut loops = self.loops.lock();
         let mut before = std::mem::take(&mut *loops);
-        for registry in self.state.registries() {
-            let Some(target) = config.registries.iter().find(|target| target.name == registry.name) else { continue };
+        for (target, registry, client) in built {
             let running = before.remove(&registry.name).filter(|running| Arc::ptr_eq(&running.registry, &registry));
-            let client = Arc::new(HttpRegistry::new(target, Arc::clone(&registry.traffic))?);
-            let evidence_schedule = registry.evidence_schedule();
-            let setup = Arc::new(Setup { target: target.clone(), client, evidence_schedule, sweep: self.sweep });
+            let name = target.name.clone();
+            let setup =
+                Arc::new(Setup { target, client, evidence_schedule: registry.evidence_schedule(), sweep: self.sweep });
             let entry = match running {
                 Some(running) => {
                     running.setup.send_replace(setup);
@@ -122,7 +129,7 @@ impl Schedule {
                 }
                 None => Loop::start(registry, setup, &self.runtime),
             };
-            loops.insert(target.name.clone(), entry);
+            loops.insert(name, entry);
         }
         Ok(())
     }

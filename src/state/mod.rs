@@ -64,6 +64,17 @@ pub enum ConfigPart {
     Web,
 }
 
+/// A loaded configuration that is not in use yet: each registry with its state.
+#[derive(Debug)]
+pub struct Prepared<'a>(Vec<(&'a Target, Arc<RegistryState>)>);
+
+impl<'a> Prepared<'a> {
+    /// The registries in the configuration's order.
+    pub fn registries(&self) -> impl Iterator<Item = (&'a Target, &Arc<RegistryState>)> {
+        self.0.iter().map(|(target, registry)| (*target, registry))
+    }
+}
+
 impl State {
     /// An empty state in memory for the configured registries.
     pub fn new<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Self {
@@ -95,19 +106,25 @@ impl State {
 
     /// Applies a changed configuration. A registry keeps its state while its name and URL stay the same.
     pub fn configure<'a>(&self, targets: impl IntoIterator<Item = &'a Target>) {
+        self.install(self.prepare(targets));
+    }
+
+    /// Loads the state of registries that are new in a configuration, without changing this one.
+    pub fn prepare<'a>(&self, targets: impl IntoIterator<Item = &'a Target>) -> Prepared<'a> {
         let mut before: BTreeMap<String, Arc<RegistryState>> =
             self.registries().into_iter().map(|registry| (registry.name.clone(), registry)).collect();
-        let after = targets.into_iter().map(|target| match before.remove(&target.name) {
+        let entries = targets.into_iter().map(|target| match before.remove(&target.name) {
             // Shared, not copied: a sweep of it may be running.
-            Some(known) if known.url == target.url_text() => {
-                known.configure(target);
-                known
-            }
-            _ => self.load_or_new(target),
+            Some(known) if known.url == target.url_text() => (target, known),
+            _ => (target, self.load_or_new(target)),
         });
-        // Collected before the lock is taken, so that readers do not wait for the disk.
-        let after = after.collect();
-        *self.registries.write() = after;
+        Prepared(entries.collect())
+    }
+
+    /// Puts a prepared configuration in use.
+    pub fn install(&self, prepared: Prepared<'_>) {
+        prepared.registries().for_each(|(target, registry)| registry.configure(target));
+        *self.registries.write() = prepared.0.into_iter().map(|(_, registry)| registry).collect();
     }
 
     fn load_or_new(&self, target: &Target) -> Arc<RegistryState> {

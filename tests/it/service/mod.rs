@@ -1,6 +1,7 @@
 //! `serve` as its users run it: metrics before, during and after, signals, reload, and a sweep on request.
 
 mod panics;
+mod reload;
 
 use std::fs;
 use std::path::Path;
