@@ -163,8 +163,9 @@ fn common(settings: &Settings) -> ClientBuilder {
         .pool_idle_timeout(IDLE_FOR)
         .pool_max_idle_per_host(settings.connections)
         .http1_max_headers(settings.response_headers)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .http2_keep_alive_timeout(PING_LIMIT)
+        // A wedged connection is noticed within the time of two requests, so that their retries take another.
+        .http2_keep_alive_interval(settings.request_timeout.min(KEEPALIVE))
+        .http2_keep_alive_timeout(settings.request_timeout.min(PING_LIMIT))
         .http2_keep_alive_while_idle(true)
         .tcp_nodelay(true)
         .tcp_keepalive(KEEPALIVE)

@@ -34,6 +34,8 @@ pub struct Heard {
     pub connection: usize,
     /// HTTP's version.
     pub version: Version,
+    /// The name that the client's TLS handshake asked for.
+    pub server_name: Option<String>,
     /// The method.
     pub method: String,
     /// Path and query.
@@ -221,32 +223,46 @@ async fn accept(listener: TcpListener, shared: Shared, connections: Arc<AtomicUs
         let shared = shared.clone();
         tasks.spawn(async move {
             match &shared.plan.tls {
-                None => serve(stream, connection, shared, false).await,
+                None => serve(stream, Carrier { connection, server_name: None, is_http_2: false }, shared).await,
                 Some(acceptor) => {
                     // A client that does not trust the certificate goes away here, which is what tests want to see.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let is_http_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    serve(stream, connection, shared, is_http_2).await;
+                    let session = stream.get_ref().1;
+                    let carrier = Carrier {
+                        connection,
+                        server_name: session.server_name().map(str::to_string),
+                        is_http_2: session.alpn_protocol() == Some(b"h2"),
+                    };
+                    serve(stream, carrier, shared).await;
                 }
             }
         });
     }
 }
 
+/// The connection that carries a request.
+#[derive(Clone)]
+struct Carrier {
+    connection: usize,
+    server_name: Option<String>,
+    is_http_2: bool,
+}
+
 /// However a connection ends, what was heard by it is what tests look at.
-async fn serve<S>(stream: S, connection: usize, shared: Shared, is_http_2: bool)
+async fn serve<S>(stream: S, carrier: Carrier, shared: Shared)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let gone = Arc::new(tokio::sync::Notify::new());
     let (most, last) = (shared.plan.requests_a_connection, Arc::clone(&gone));
     let count = Arc::new(AtomicUsize::new(0));
+    let is_http_2 = carrier.is_http_2;
     let service = service_fn(move |request| {
-        let shared = shared.clone();
+        let (shared, carrier) = (shared.clone(), carrier.clone());
         if count.fetch_add(1, Ordering::SeqCst) + 1 == most {
             last.notify_one();
         }
-        async move { Ok::<_, Infallible>(answer(request, connection, &shared).await) }
+        async move { Ok::<_, Infallible>(answer(request, carrier, &shared).await) }
     });
     let stream = TokioIo::new(stream);
     if !is_http_2 {
@@ -263,13 +279,14 @@ where
 
 async fn answer(
     request: Request<Incoming>,
-    connection: usize,
+    carrier: Carrier,
     shared: &Shared,
 ) -> Response<UnsyncBoxBody<Bytes, Failure>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let heard = Heard {
-        connection,
+        connection: carrier.connection,
+        server_name: carrier.server_name,
         version: head.version,
         method: head.method.to_string(),
         target: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! Over how many connections a sweep asks, by which version of HTTP, and what becomes of it when they end.
 
+mod identity;
 mod reuse;
 mod unreachable;
 mod wire;
