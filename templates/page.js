@@ -1,36 +1,36 @@
-// What a page does by itself: times that go on, progress as it is made, commands to copy. Without it everything is there, only still.
+// Keeps relative times and progress up to date, and adds copy buttons. Without it, the pages show the same content.
 'use strict';
 
-const CONNECT_AGAIN = 10_000;
-const LOOK_AGAIN = 1_500;
-const DOUBT = 5_000;
+const RECONNECT_DELAY = 10_000;
+const RETRY_DELAY = 1_500;
+const LOSS_DELAY = 5_000;
 
 const at = (selector, root = document) => root.querySelector(selector);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-function lasted(seconds) {
-  if (seconds < 120) return `${seconds} s`;
+function duration(seconds) {
+  if (seconds < 120) return seconds === 1 ? '1 second' : `${seconds} seconds`;
   if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`;
   return `${Math.floor(seconds / 86_400)} days`;
 }
 
-// By the server's clock, which the page's times come from: this one may be wrong.
+// The page's times are the server's: the clock of this machine may be wrong.
 const serverNow = () => Number(document.body.dataset.now) * 1000;
 let skew = serverNow() - Date.now();
 
-function tellTimes() {
+function updateTimes() {
   for (const time of all('time')) {
     const seconds = Math.round((Date.now() + skew - Date.parse(time.dateTime)) / 1000);
     time.dataset.ahead ??= time.textContent.startsWith('in ');
-    const text = seconds >= 0 && time.dataset.ahead === 'true' ? 'due now' : seconds > 0 ? `${lasted(seconds)} ago` : seconds < 0 ? `in ${lasted(-seconds)}` : 'just now';
+    const text = seconds >= 0 && time.dataset.ahead === 'true' ? 'due now' : seconds > 0 ? `${duration(seconds)} ago` : seconds < 0 ? `in ${duration(-seconds)}` : 'just now';
     if (Number.isFinite(seconds) && time.textContent !== text) time.textContent = text;
   }
 }
 
 async function copy(text) {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
-  // Plain HTTP: browsers keep the clipboard from such pages, but not from a selection.
+  // Over plain HTTP, browsers allow copying only from a selection.
   const field = document.createElement('textarea');
   field.value = text;
   field.setAttribute('readonly', '');
@@ -42,7 +42,7 @@ async function copy(text) {
   if (!done) throw new Error('not copied');
 }
 
-function offerCopies() {
+function addCopyButtons() {
   for (const command of all('pre.command:not(:has(+ .copy))')) {
     const button = document.createElement('button');
     button.type = 'button';
@@ -56,7 +56,7 @@ function offerCopies() {
       } catch {
         getSelection().selectAllChildren(command);
         button.textContent = 'Selected';
-        announce('Selected: copy it by hand');
+        announce('Selected: copy it manually');
       }
       button.focus();
       setTimeout(() => { button.textContent = 'Copy'; }, 2000);
@@ -69,21 +69,21 @@ function announce(text) {
   at('#announcement').textContent = text;
 }
 
-// Somebody who marks text or fills in a form is not to be disturbed.
+// Do not replace the page while the user selects text or fills in a form.
 function isBusy() {
   const main = at('main');
   const selection = getSelection();
-  const marks = !selection.isCollapsed && main.contains(selection.anchorNode);
-  return marks || (main.contains(document.activeElement) && document.activeElement.matches('input, select, textarea, .copy'));
+  const isSelecting = !selection.isCollapsed && main.contains(selection.anchorNode);
+  return isSelecting || (main.contains(document.activeElement) && document.activeElement.matches('input, select, textarea, .copy'));
 }
 
-let awaited = null;
+let refreshTimer = null;
 
-async function takeUp(generation) {
+async function refresh(generation) {
   if (document.body.dataset.generation === String(generation)) return;
-  clearTimeout(awaited);
+  clearTimeout(refreshTimer);
   if (isBusy()) {
-    awaited = setTimeout(takeUp, LOOK_AGAIN, generation);
+    refreshTimer = setTimeout(refresh, RETRY_DELAY, generation);
     return;
   }
   const response = await fetch(location.href);
@@ -103,8 +103,8 @@ async function takeUp(generation) {
   for (const it of all('details[data-key]')) if (opened.has(it.dataset.key)) it.open = opened.get(it.dataset.key);
   if (focused) all('main a').find((link) => link.getAttribute('href') === focused)?.focus({ preventScroll: true });
   if (at('h1').textContent !== title) announce(at('h1').textContent);
-  offerCopies();
-  tellTimes();
+  addCopyButtons();
+  updateTimes();
 }
 
 function showProgress(sweeping) {
@@ -119,7 +119,7 @@ function showProgress(sweeping) {
     } else {
       bar.removeAttribute('value');
     }
-    at('.how-far', box).textContent = sweep.repositories > 0
+    at('.progress-text', box).textContent = sweep.repositories > 0
       ? `${sweep.walked} of ${sweep.repositories} repositories, ${sweep.objects} objects`
       : 'Reading the catalog';
   }
@@ -127,11 +127,11 @@ function showProgress(sweeping) {
 
 let events = null;
 let lost = null;
-let doubt = null;
+let lossTimer = null;
 
-function tellLoss() {
+function showLoss() {
   const line = at('#connection');
-  line.textContent = `Not live since ${lost.toLocaleTimeString()}: this page shows what was known then.`;
+  line.textContent = `Connection lost at ${lost.toLocaleTimeString()}: this page may be out of date.`;
   line.hidden = false;
 }
 
@@ -140,17 +140,17 @@ function connect() {
   events.onmessage = (event) => {
     const now = JSON.parse(event.data);
     lost = null;
-    clearTimeout(doubt);
+    clearTimeout(lossTimer);
     at('#connection').hidden = true;
     showProgress(now.sweeping);
-    takeUp(now.generation).catch(() => {});
+    refresh(now.generation).catch(() => {});
   };
   events.onerror = () => {
-    // A stream ends now and then, and the browser asks for the next one by itself.
+    // Streams end regularly, and the browser reconnects by itself.
     lost ??= new Date();
-    clearTimeout(doubt);
-    doubt = setTimeout(tellLoss, DOUBT);
-    if (events.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) reconnect(); }, CONNECT_AGAIN);
+    clearTimeout(lossTimer);
+    lossTimer = setTimeout(showLoss, LOSS_DELAY);
+    if (events.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) reconnect(); }, RECONNECT_DELAY);
   };
 }
 
@@ -159,7 +159,7 @@ function reconnect() {
   connect();
 }
 
-// A page that nobody looks at takes no connection from one that somebody does.
+// A hidden page gives up its connection, because their number is limited.
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) events?.close();
   else reconnect();
@@ -173,6 +173,6 @@ document.addEventListener('keydown', (event) => {
   }
 });
 
-offerCopies();
-setInterval(tellTimes, 1000);
+addCopyButtons();
+setInterval(updateTimes, 1000);
 if (!document.hidden) connect();

@@ -18,77 +18,77 @@ use crate::storage::collector::Engine;
 #[derive(Debug, Parser)]
 #[command(name = "registry-integrity-probe", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 
-    /// How log lines on stderr are written.
+    /// Format of log lines on stderr
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt", global = true)]
     pub log_format: LogFormat,
 
-    /// From which level on lines are logged [default: info; sweep: warn]
+    /// Minimum log level [default: info for serve, warn for all other commands]
     #[arg(long = "log.level", value_name = "LEVEL", global = true)]
     pub log_level: Option<LogLevel>,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Sweep every registry again and again, and serve metrics, an API and a status page
+    /// Check every registry at regular intervals; serve metrics, the API and the status page
     Serve(ServeArgs),
-    /// Sweep every registry once, print what was found, and exit: 0 intact, 1 failures, 3 something could not be judged
+    /// Check every registry once and print a report. Exit code: 0 intact, 1 broken, 3 something could not be verified
     Sweep(SweepArgs),
-    /// Walk the named images now, as the gate after a push: every manifest, config and layer. Exits as sweep does
+    /// Check the given images now, every manifest, config and layer. Use it after a push in CI. Same exit codes as sweep
     Verify(VerifyArgs),
-    /// Read a registry's storage tree offline: what is broken, and what the next garbage collection would break
+    /// Check a registry's storage offline: find broken images and predict what garbage collection would break
     Scan(ScanArgs),
-    /// Show the whole product with nothing installed: a registry in this process, healthy images, and the broken ones
+    /// Run a self-contained demo: an in-process registry with healthy and broken images
     Demo(DemoArgs),
-    /// Check a configuration file and print every fault with its line
+    /// Check a configuration file and print every error with its line
     CheckConfig(CheckConfigArgs),
-    /// Print the completions of a shell
+    /// Print a shell completion script
     Completions(CompletionsArgs),
-    /// Print the manual page, or write one for every command
+    /// Print the manual page, or write one per command
     Man(ManArgs),
 }
 
-/// Which registries.
+/// The registries to check.
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct RegistriesArgs {
-    /// The configuration file
+    /// Path of the configuration file
     #[arg(long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
 
-    /// A registry's URL, instead of a file; with every setting at its default. May be repeated
+    /// URL of a registry to check with default settings, instead of a configuration file. May be repeated
     #[arg(long = "registry", value_name = "URL")]
     pub registries: Vec<String>,
 }
 
-/// Which part of them.
+/// The share of the repositories that this process checks.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct ShardArgs {
-    /// Look at one part of the repositories alone, of this many: docs/sharding.md
+    /// Total number of shards; this process checks only its own share (docs/sharding.md)
     #[arg(long = "shard.count", value_name = "COUNT")]
     pub count: Option<u32>,
 
-    /// Which part, from 0 [default: an Indexed Job's JOB_COMPLETION_INDEX, or the number that ends POD_NAME or the host's name]
+    /// Index of this shard, starting at 0 [default: JOB_COMPLETION_INDEX, or the ordinal at the end of POD_NAME or the host name]
     #[arg(long = "shard.index", value_name = "INDEX")]
     pub index: Option<u32>,
 }
 
-/// What outlives the process.
+/// Persistent state.
 #[derive(Clone, Debug, Args)]
 pub struct StorageArgs {
-    /// A directory for the state, made if absent, so that a restart forgets nothing: docs/state.md [default: nothing is kept]
+    /// Directory for state that survives restarts, created if absent (docs/state.md) [default: state is kept in memory only]
     #[arg(long = "storage.path", value_name = "DIR")]
     pub storage_path: Option<PathBuf>,
 
-    /// How long failures that are over, sweeps, and registries that nobody asks for are kept
+    /// How long to keep resolved failures, sweep history and registries no longer configured
     #[arg(long = "storage.retention.time", value_name = "DURATION", default_value = "90d", value_parser = parse_duration, requires = "storage_path")]
     pub retention_time: Duration,
 
-    /// How large the state may become; the oldest of the past makes room
+    /// Maximum size of the state file; the oldest history is deleted first
     #[arg(long = "storage.retention.size", value_name = "BYTES", default_value = "512MiB", value_parser = parse_size, requires = "storage_path")]
     pub retention_size: u64,
 }
@@ -96,31 +96,31 @@ pub struct StorageArgs {
 /// Arguments of `serve`.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
-    /// Which registries.
+    /// The registries to check.
     #[command(flatten)]
     pub registries: RegistriesArgs,
 
-    /// Which part of them.
+    /// The share of the repositories that this process checks.
     #[command(flatten)]
     pub shard: ShardArgs,
 
-    /// What outlives the process.
+    /// Persistent state.
     #[command(flatten)]
     pub storage: StorageArgs,
 
-    /// Where to serve. May be repeated
+    /// Address to listen on. May be repeated
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "0.0.0.0:10500")]
     pub listen_addresses: Vec<String>,
 
-    /// TLS, client certificates, users and headers of what is served: docs/web-configuration.md
+    /// File with TLS, client certificates, users and HTTP headers of the web interface (docs/web-configuration.md)
     #[arg(long = "web.config.file", value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub web_config_file: Option<PathBuf>,
 
-    /// Let anybody who reaches the listener reload the configuration and begin sweeps, by POST
+    /// Allow reloading the configuration and starting sweeps by POST (unauthenticated unless --web.config.file adds users)
     #[arg(long = "web.enable-lifecycle")]
     pub enable_lifecycle: bool,
 
-    /// The URL under which people reach the status page; its path is the prefix of every link
+    /// URL under which users reach the status page; its path is the prefix of every route
     #[arg(long = "web.external-url", value_name = "URL")]
     pub external_url: Option<String>,
 }
@@ -128,31 +128,31 @@ pub struct ServeArgs {
 /// Arguments of `sweep`.
 #[derive(Clone, Debug, Args)]
 pub struct SweepArgs {
-    /// Which registries.
+    /// The registries to check.
     #[command(flatten)]
     pub registries: RegistriesArgs,
 
-    /// Which part of them.
+    /// The share of the repositories that this process checks.
     #[command(flatten)]
     pub shard: ShardArgs,
 
-    /// What outlives the process.
+    /// Persistent state.
     #[command(flatten)]
     pub storage: StorageArgs,
 
-    /// How the result is written.
+    /// Format and destination of the report.
     #[command(flatten)]
     pub output: OutputArgs,
 
-    /// A Pushgateway that gets the metrics, one group for each registry. Credentials in the URL are sent as basic auth
+    /// URL of a Pushgateway to push the metrics to, one group per registry. Credentials in the URL are sent as basic auth
     #[arg(long = "push.gateway", value_name = "URL")]
     pub push_gateway: Option<SecretString>,
 
-    /// The `job` label of what is pushed
+    /// The `job` label of pushed metrics
     #[arg(long = "push.job", value_name = "NAME", default_value = "registry-integrity-probe")]
     pub push_job: String,
 
-    /// Where the metrics are written for node_exporter's textfile collector, which reads files named *.prom
+    /// Write the metrics to this file for node_exporter's textfile collector, which reads files named *.prom
     #[arg(long = "textfile", value_name = "PATH")]
     pub textfile: Option<PathBuf>,
 }
@@ -160,27 +160,27 @@ pub struct SweepArgs {
 /// Arguments of `verify`.
 #[derive(Clone, Debug, Args)]
 pub struct VerifyArgs {
-    /// Images by tag or digest, such as registry.example.com/team/app:1; without a registry they are Docker Hub's
+    /// Images by tag or digest, such as registry.example.com/team/app:1; the default registry is Docker Hub
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<ImageName>,
 
-    /// How blobs are proved: the registry says that it has them, their last byte comes, or all of them is hashed
+    /// How thoroughly to check blobs
     #[arg(long = "evidence", value_name = "EVIDENCE", default_value = "byte")]
     pub evidence: Evidence,
 
-    /// A platform that must exist; others may be absent. May be repeated [default: all that the index names]
+    /// Platform that must exist; others may be absent. May be repeated [default: all platforms of the index]
     #[arg(long = "platform", value_name = "OS/ARCH[/VARIANT]")]
     pub platforms: Vec<Platform>,
 
-    /// Look again for this long until everything is intact, for a registry that is eventually consistent
+    /// Retry for up to this long until everything is intact, for eventually consistent registries
     #[arg(long = "retry-for", value_name = "DURATION", value_parser = parse_duration)]
     pub retry_for: Option<Duration>,
 
-    /// Do without TLS. A registry of this machine is asked what it speaks
+    /// Use plain HTTP. Not needed for localhost, where the protocol is detected
     #[arg(long = "plain-http")]
     pub plain_http: bool,
 
-    /// Who to log in as, instead of what docker and podman know
+    /// User name; overrides the credentials of docker and podman
     #[arg(long = "username", value_name = "NAME", requires = "password_stdin", conflicts_with = "registry_config")]
     pub username: Option<String>,
 
@@ -188,99 +188,100 @@ pub struct VerifyArgs {
     #[arg(long = "password-stdin", requires = "username")]
     pub password_stdin: bool,
 
-    /// A docker config.json with credentials [default: docker's and podman's own places]
+    /// Path of a docker config.json with credentials [default: the files of docker and podman]
     #[arg(long = "registry.config", value_name = "PATH")]
     pub registry_config: Option<PathBuf>,
 
-    /// How the result is written.
+    /// Format and destination of the report.
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
-/// How a result is written.
+/// Format and destination of a report.
 #[derive(Clone, Debug, Args)]
 pub struct OutputArgs {
-    /// How the result is written
+    /// Format of the report
     #[arg(long = "output", value_name = "FORMAT", default_value = "text")]
     pub format: OutputFormat,
 
-    /// Where the result is written, instead of standard output
+    /// Write the report to this file instead of standard output
     #[arg(long = "output.file", value_name = "PATH")]
     pub file: Option<PathBuf>,
 }
 
-/// The form of a result.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// For people
+    /// Plain text
     Text,
-    /// For programs
+    /// JSON
     Json,
     /// JUnit XML, for the test view of a CI server
     Junit,
-    /// GitHub Actions annotations, and a job summary where GITHUB_STEP_SUMMARY is set
+    /// GitHub Actions annotations, and a job summary if GITHUB_STEP_SUMMARY is set
     Github,
 }
 
-/// Read a registry's storage tree offline: what is broken, and what the next garbage collection would break.
+/// Check a registry's storage offline: find broken images and predict what garbage collection would break.
 ///
-/// Nothing is changed, unless --remove-orphan-layer-links is given. Exit status: 0 everything is intact, 1 something is
-/// broken (or, with --engine, the collection would break something or fail), 2 wrong usage, or a ROOT in another format
-/// than distribution's, 3 something could not be judged or delivered.
+/// Nothing is changed, unless --remove-orphan-layer-links is given. Exit code: 0 everything is intact, 1 something is
+/// broken (or, with --engine, the garbage collection would break something or fail), 2 wrong usage, or a ROOT that is not
+/// a distribution storage tree, 3 something could not be verified, or the report could not be delivered.
 #[derive(Clone, Debug, Args)]
 pub struct ScanArgs {
-    /// The folder that holds docker/registry/v2, that folder itself, or a parent of several such.
+    /// Directory that contains docker/registry/v2, that directory itself, or a parent of several
     #[arg(required = true, value_name = "ROOT")]
     pub roots: Vec<PathBuf>,
 
-    /// The registry whose garbage collection is about to run: damage that it would do then counts for the exit status.
-    /// Without it, all four collections are predicted, and none counts.
+    /// Registry version whose garbage collection is about to run: damage that it would do then affects the exit code
+    ///
+    /// Without this option, all four collections are predicted, and none affects the exit code.
     #[arg(long, value_enum)]
     pub engine: Option<Engine>,
 
-    /// That collection runs with --delete-untagged (-m).
+    /// The garbage collection runs with --delete-untagged (-m)
     #[arg(long, requires = "engine")]
     pub delete_untagged: bool,
 
-    /// Hash every blob.
+    /// Hash every blob
     #[arg(long)]
     pub content: bool,
 
-    /// A registry that caches another one, by its folder's name: absence is normal there.
+    /// Directory name of a pull-through cache, where missing content is normal. May be repeated
     #[arg(long, value_name = "NAME")]
     pub pull_through: Vec<String>,
 
-    /// How to write the report.
+    /// Format of the report
     #[arg(long, value_enum, default_value_t)]
     pub output: ScanFormat,
 
-    /// Write metrics here, for node_exporter's textfile collector.
+    /// Write metrics to this file for node_exporter's textfile collector
     #[arg(long, value_name = "PATH")]
     pub textfile: Option<PathBuf>,
 
-    /// Remove layer links whose bytes are gone, so that the next push uploads the layers again.
+    /// Remove layer links without data, so that the next push uploads the layers again
     #[arg(long)]
     pub remove_orphan_layer_links: bool,
 
-    /// Only say what --remove-orphan-layer-links would remove.
+    /// Only print what --remove-orphan-layer-links would remove
     #[arg(long, requires = "remove_orphan_layer_links")]
     pub dry_run: bool,
 }
 
-/// How a report is written.
+/// The format of a scan's report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ScanFormat {
-    /// For people.
+    /// Plain text
     #[default]
     Text,
-    /// For programs.
+    /// JSON
     Json,
 }
 
 /// Arguments of `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// Where to serve
+    /// Address to listen on
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:10500")]
     pub listen_address: String,
 }
@@ -288,11 +289,11 @@ pub struct DemoArgs {
 /// Arguments of `check-config`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckConfigArgs {
-    /// The configuration file
+    /// Path of the configuration file
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// The web configuration file of serve, to be checked too, with the certificates that it names
+    /// Also check this web configuration file of serve, and the certificates that it names
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub web_config_file: Option<PathBuf>,
 }
@@ -307,8 +308,8 @@ pub struct CompletionsArgs {
 /// Arguments of `man`.
 #[derive(Clone, Debug, Args)]
 pub struct ManArgs {
-    /// A directory for the pages of the program and of every command, made if absent; without, the program's page goes to
-    /// standard output
+    /// Write the pages of the program and of every command to this directory, created if absent [default: print the
+    /// program's page]
     #[arg(long = "out", value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

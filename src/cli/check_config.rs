@@ -1,4 +1,4 @@
-//! `check-config`: is this file all right?
+//! `check-config`: validates configuration files.
 
 use std::io::{self, Write};
 
@@ -7,13 +7,13 @@ use crate::cli::arguments::CheckConfigArgs;
 use crate::config::Config;
 use crate::web::config::LiveWebConfig;
 
-/// Loads the files; their faults are the error.
+/// Loads the files; the error lists everything that is wrong with them.
 pub fn run(args: &CheckConfigArgs) -> Result<Exit, CommandError> {
     let config = match (Config::load(&args.file), args.web_config_file.as_deref().map(LiveWebConfig::load).transpose())
     {
         (Ok(config), Ok(_)) => config,
         (Err(error), Err(of_web)) => {
-            exit::tell(&error.into());
+            exit::print(&error.into());
             return Err(of_web.into());
         }
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error.into()),

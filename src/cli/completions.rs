@@ -1,4 +1,4 @@
-//! `completions`: the completions of a shell, from the command line's own definition.
+//! `completions`: shell completion scripts, generated from the command line's definition.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use clap::CommandFactory;
 use super::{CommandError, Exit};
 use crate::cli::arguments::{Cli, CompletionsArgs};
 
-/// Prints a script for the shell to source.
+/// Prints the script, to be sourced by the shell.
 pub fn run(args: &CompletionsArgs) -> Result<Exit, CommandError> {
     let mut script = Vec::new();
     let mut command = Cli::command();

@@ -1,4 +1,4 @@
-//! Hands over what a one-shot command found.
+//! Delivers the reports of a one-shot command.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,12 +11,12 @@ use crate::report::Report;
 use crate::state::State;
 use crate::{render::metrics, render::textfile};
 
-/// Writes the reports in the form and to the place that were asked for.
+/// Writes the reports in the requested format to the requested destination.
 pub fn reports(args: &OutputArgs, reports: &[Report]) -> Result<(), CommandError> {
     reports_as(args, reports, |terminal, out| render::text(reports, terminal, out))
 }
 
-/// The same, with another text for people.
+/// Writes the reports, with `text` for the text format.
 pub fn reports_as(
     args: &OutputArgs,
     reports: &[Report],
@@ -54,7 +54,7 @@ pub fn textfile(path: &Path, state: &State) -> Result<(), CommandError> {
         .map_err(|source| CommandError::Output { to: path.display().to_string(), source })
 }
 
-/// Other steps of the job may have written there.
+/// Appends, because other steps of the job may have written to the file.
 fn append_summary(path: &Path, reports: &[Report]) -> Result<(), CommandError> {
     let mut rendered = Vec::new();
     render::github::summary(reports, &mut rendered)

@@ -1,4 +1,4 @@
-//! `demo`: the whole product with nothing installed.
+//! `demo`: the probe with an in-process registry.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::listen::listen;
-use super::signals::{Asked, Signals};
+use super::signals::{SignalAction, Signals};
 use super::{CommandError, Exit};
 use crate::cli::arguments::DemoArgs;
 use crate::config::{ByteEvidence, Config, Confirm, Spread, Target};
@@ -20,13 +20,13 @@ use crate::service::sweep_thread::SweepThread;
 use crate::state::State;
 use crate::web::{self, Web};
 
-/// Between two sweeps of the demonstration: soon enough to watch.
+/// Short enough to watch the sweeps.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Between two looks whether the first sweep has ended.
-const LOOK: Duration = Duration::from_millis(100);
-/// For as long the restless image is broken for the first time: who looks at the page for ten seconds sees it mended too.
+/// Poll interval while waiting for the first sweep.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Duration of the first breakage: it is resolved within the first ten seconds.
 const FIRST_UNREST: Duration = Duration::from_secs(5);
-/// For as long it then is whole, and broken, by turns: long enough to look at it.
+/// Afterwards the image alternates between intact and broken at this interval.
 const UNREST: Duration = Duration::from_secs(12);
 
 /// Serves until SIGTERM or SIGINT.
@@ -47,10 +47,10 @@ pub async fn run(args: DemoArgs) -> Result<Exit, CommandError> {
     let known = Arc::clone(&state);
     let app = Web { state, lifecycle: None, external_url: None }.into_router();
     let server = tokio::spawn(web::serve(listeners, app, web::Limits::default(), shutdown.clone()));
-    // Nobody may be reading; the demonstration goes on for whoever opens the page.
+    // Standard output may be closed; the demo runs anyway.
     let _ = introduce(&mut io::stdout().lock(), &address, &registry.url(), &broken, changing);
-    let unrest = tokio::spawn(break_and_mend(fault, known));
-    while signals.next().await == Asked::Reload {}
+    let unrest = tokio::spawn(break_and_restore(fault, known));
+    while signals.next().await == SignalAction::Reload {}
     unrest.abort();
     shutdown.cancel();
     drop(schedule);
@@ -58,11 +58,11 @@ pub async fn run(args: DemoArgs) -> Result<Exit, CommandError> {
     Ok(Exit::Success)
 }
 
-async fn break_and_mend(fault: Option<Fault>, state: Arc<State>) {
+async fn break_and_restore(fault: Option<Fault>, state: Arc<State>) {
     let Some(fault) = fault else { return };
-    // The first sweep sees it whole, so that the page can tell between which sweeps it broke.
+    // The first sweep finds it intact, so that the page can show when it broke.
     while state.registries().iter().any(|registry| registry.known().last_sweep.is_none()) {
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
     fault.reinstate();
     sleep(FIRST_UNREST).await;
@@ -79,7 +79,7 @@ fn config(registry: &Registry) -> Result<Config, CommandError> {
     let target = Target {
         name: "demo".to_string(),
         interval: INTERVAL,
-        // Slow enough for its progress to be seen.
+        // Slow enough to show progress.
         spread: Spread::Over(INTERVAL / 2),
         confirm: Confirm { attempts: 3, delay: Duration::from_millis(100) },
         evidence: crate::config::Evidence {
@@ -100,24 +100,24 @@ fn introduce(
     changing: &str,
 ) -> io::Result<()> {
     writeln!(out, "A registry runs in this process, at {registry}.")?;
-    writeln!(out, "It lists every tag and answers 200 for it, and yet cannot serve these:\n")?;
+    writeln!(out, "It lists every tag and answers 200 for it, but cannot serve these images:\n")?;
     for Breakage { image, digest, symptom } in broken {
         writeln!(out, "  {image}\n    {digest}\n    {symptom}")?;
     }
     let (unrest, seconds) = (UNREST.as_secs(), INTERVAL.as_secs());
-    writeln!(out, "\nAnd {changing} loses a config every {} seconds, and heals after {unrest}.", 2 * unrest)?;
-    writeln!(out, "\nIt is swept every {seconds} seconds. Open\n")?;
-    writeln!(out, "  http://{address}/                     the status page")?;
-    writeln!(out, "  http://{address}/metrics              what Prometheus scrapes")?;
-    writeln!(out, "  http://{address}/api/v1/findings      what is broken, as JSON")?;
-    writeln!(out, "\nand try, on the page,\n")?;
-    writeln!(out, "  what happened: {changing} breaks and heals while you watch")?;
-    writeln!(out, "  infra-ci:latest, to see its tree and the commands that mend it")?;
-    writeln!(out, "  a search for linux/amd64, or for the beginning of a digest")?;
-    writeln!(out, "\nor, in another terminal,\n")?;
+    writeln!(out, "\n{changing} loses a config every {} seconds and recovers after {unrest}.", 2 * unrest)?;
+    writeln!(out, "\nThe probe checks it every {seconds} seconds. Open\n")?;
+    writeln!(out, "  http://{address}/                     status page")?;
+    writeln!(out, "  http://{address}/metrics              metrics for Prometheus")?;
+    writeln!(out, "  http://{address}/api/v1/findings      failures as JSON")?;
+    writeln!(out, "\nand try on the page:\n")?;
+    writeln!(out, "  events: {changing} breaks and recovers while you watch")?;
+    writeln!(out, "  infra-ci:latest: its tree, and the commands that repair it")?;
+    writeln!(out, "  a search for linux/amd64, or for the first digits of a digest")?;
+    writeln!(out, "\nor in another terminal:\n")?;
     writeln!(out, "  curl -s http://{address}/metrics | grep image_broken")?;
     writeln!(out, "  curl -sI {registry}/v2/infra-ci/manifests/latest     answers 200")?;
     writeln!(out, "  registry-integrity-probe sweep --registry {registry}")?;
-    writeln!(out, "\nCtrl-C ends it.")?;
+    writeln!(out, "\nPress Ctrl-C to stop.")?;
     out.flush()
 }

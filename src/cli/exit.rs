@@ -1,4 +1,4 @@
-//! How a command ends.
+//! Exit codes and errors of the commands.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -15,18 +15,18 @@ use crate::state::store::StoreError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything is intact, or the command did what it was asked to do.
+    /// Everything is intact, or the command succeeded.
     Success = 0,
-    /// At least one failure.
+    /// Something is broken.
     Failure = 1,
-    /// Bad usage or configuration.
+    /// Invalid usage or configuration.
     Usage = 2,
-    /// No failure, but something could not be judged, or the result could not be delivered.
+    /// Nothing is broken, but something could not be verified, or the report could not be delivered.
     Unverified = 3,
 }
 
 impl Exit {
-    /// What the reports come down to.
+    /// The exit code for some reports.
     pub fn by_result(reports: &[Report]) -> Self {
         match reports.iter().map(Verdict::of).max() {
             Some(Verdict::Broken) => Self::Failure,
@@ -42,36 +42,36 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not do what it was asked to do.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The configuration is wrong.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A registry's client cannot be set up.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// An address cannot be listened on.
+    /// An address cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// Which.
+        /// The address.
         address: String,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// The result could not be written.
-    #[error("cannot write the result to {to}: {source}")]
+    /// The report could not be written.
+    #[error("cannot write the report to {to}: {source}")]
     Output {
         /// A file, or standard output.
         to: String,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// The state is not this process's to use, or of no use.
+    /// The state directory is locked or unreadable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What was found could not be kept.
-    #[error("{} could not be written; what was found is not kept", path.display())]
+    /// The results could not be stored.
+    #[error("cannot write to {}: the results of this sweep are not stored", path.display())]
     NotKept {
         /// The state's directory.
         path: PathBuf,
@@ -79,12 +79,12 @@ pub enum CommandError {
     /// The metrics could not be pushed.
     #[error(transparent)]
     Push(#[from] PushError),
-    /// A flag's value is of no use.
+    /// The value of a flag is invalid.
     #[error("{flag}: {fault}")]
     Flag {
-        /// Which.
+        /// The flag.
         flag: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with its value.
         fault: String,
     },
     /// The process could not be set up.
@@ -93,7 +93,7 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// What the process exits with.
+    /// The exit code for the error.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Output { .. } | Self::NotKept { .. } | Self::Push(_) => Exit::Unverified,
@@ -107,7 +107,7 @@ impl CommandError {
     }
 }
 
-/// Tells on stderr why a command could not do its work; if that is closed, nobody wants to know.
-pub fn tell(error: &CommandError) {
+/// Prints an error on stderr, which may be closed.
+pub fn print(error: &CommandError) {
     let _ = writeln!(io::stderr(), "error: {error}");
 }

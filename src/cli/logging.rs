@@ -6,33 +6,33 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// `key=value`
     Logfmt,
-    /// One JSON object a line.
+    /// One JSON object per line
     Json,
 }
 
-/// From which level on.
+/// The minimum level of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogLevel {
-    /// Errors.
+    /// Only errors
     Error,
-    /// And warnings.
+    /// Also warnings
     Warn,
-    /// And what an operator wants to know.
+    /// Also normal operation
     Info,
-    /// And what helps to find a fault.
+    /// Also each request
     Debug,
-    /// And everything else.
+    /// Everything
     Trace,
 }
 
 impl LogLevel {
-    /// The level holds for this program's own lines. Libraries speak from warnings on only: at lower levels the HTTP ones
-    /// write headers, and so credentials.
+    /// The level applies to this program only. Libraries log warnings at most: at lower levels HTTP libraries log headers,
+    /// and with them credentials.
     fn directives(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -44,7 +44,7 @@ impl LogLevel {
     }
 }
 
-/// Sets the process's log up; later calls do nothing.
+/// Sets up logging for the process; later calls have no effect.
 pub fn init(level: LogLevel, format: LogFormat) {
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Logfmt => {

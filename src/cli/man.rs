@@ -1,4 +1,4 @@
-//! `man`: manual pages, from the command line's own definition.
+//! `man`: manual pages, generated from the command line's definition.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use super::{CommandError, Exit};
 use crate::cli::arguments::{Cli, ManArgs};
 
-/// Prints the program's page, or writes it and that of every command into a directory.
+/// Prints the program's page, or writes the pages of the program and of every command to a directory.
 pub fn run(args: &ManArgs) -> Result<Exit, CommandError> {
     let (to, written) = match &args.out {
         Some(directory) => (directory.display().to_string(), write_all(directory)),
@@ -30,7 +30,7 @@ fn print() -> io::Result<()> {
     io::stdout().write_all(&page)
 }
 
-/// Without `help`, which `--help` and these pages make superfluous.
+/// The commands without `help`, which needs no page.
 fn command() -> Command {
     Cli::command().disable_help_subcommand(true)
 }

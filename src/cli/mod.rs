@@ -1,4 +1,4 @@
-//! One small file a command; each wires the parts and decides nothing else.
+//! The command line: one file per command. Each only wires the parts.
 
 pub mod arguments;
 mod check_config;
@@ -26,7 +26,7 @@ use logging::LogLevel;
 
 pub use exit::{CommandError, Exit};
 
-/// Runs a command, and tells on stderr why it could not.
+/// Runs a command and prints its error on stderr.
 pub fn run(cli: Cli) -> ExitCode {
     let level = cli.log_level.unwrap_or(match cli.command {
         Command::Serve(_) => LogLevel::Info,
@@ -42,7 +42,7 @@ pub fn run(cli: Cli) -> ExitCode {
     match dispatch(cli.command) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            exit::tell(&error);
+            exit::print(&error);
             error.exit().into()
         }
     }
@@ -52,7 +52,7 @@ fn dispatch(command: Command) -> Result<Exit, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
     let result = runtime.block_on(async {
         if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
-            signals::end_the_process_by_signals().map_err(CommandError::Runtime)?;
+            signals::exit_on_signals().map_err(CommandError::Runtime)?;
         }
         match command {
             Command::Serve(args) => serve::run(args).await,
@@ -67,7 +67,7 @@ fn dispatch(command: Command) -> Result<Exit, CommandError> {
             }
         }
     });
-    // A lookup or a file that hangs in a blocking thread must not hold the exit up.
+    // A DNS lookup or a file that hangs in a blocking thread must not delay the exit.
     runtime.shutdown_background();
     result
 }

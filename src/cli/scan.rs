@@ -1,4 +1,4 @@
-//! `scan`: reads registries' storage trees without the registries.
+//! `scan`: checks storage trees without their registries.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -16,20 +16,20 @@ use crate::storage::{
     LocateError, Location, Progress, RemovalOutcome, RootReport, ScanOptions, ScanReport, locate, metrics, scan,
 };
 
-/// Why there is no scan at all, or no result of it.
+/// Why a scan failed or could not be delivered.
 #[derive(Debug, thiserror::Error)]
 enum ScanError {
     #[error(transparent)]
     Locate(#[from] LocateError),
-    #[error("--pull-through {name}: no registry of that name; there are {}", .known.join(", "))]
+    #[error("--pull-through {name}: no registry of this name; found {}", .known.join(", "))]
     UnknownRegistry { name: String, known: Vec<String> },
-    #[error("cannot start threads to read with: {0}; lift the limit of processes")]
+    #[error("cannot start reader threads: {0}; raise the process limit")]
     Threads(#[from] rayon::ThreadPoolBuildError),
     #[error("cannot write the report: {0}")]
     Report(#[from] io::Error),
-    #[error("cannot write the metrics to {}: {source}; name a file in a folder that this user may write to", .path.display())]
+    #[error("cannot write the metrics to {}: {source}; choose a file in a writable directory", .path.display())]
     Textfile { path: PathBuf, source: io::Error },
-    #[error("cannot make the metrics: {0}")]
+    #[error("cannot encode the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
 
@@ -42,12 +42,12 @@ impl ScanError {
     }
 }
 
-/// Scans, writes the report to `out` and what went wrong to `err`, and returns the exit status.
+/// Scans, writes the report to `out` and errors to `err`, and returns the exit code.
 pub fn run(args: &ScanArgs, out: &mut impl Write, err: &mut impl Write) -> Exit {
     let report = match scan_all(args) {
         Ok(report) => report,
         Err(error) => {
-            // Nobody is left to tell if this fails.
+            // A closed stderr leaves no way to report this.
             let _ = writeln!(err, "{error}");
             return error.exit();
         }
@@ -80,7 +80,7 @@ fn scan_all(args: &ScanArgs) -> Result<ScanReport, ScanError> {
         content: args.content,
         remove_orphan_layer_links: args.remove_orphan_layer_links.then_some(args.dry_run),
     };
-    // More than there are processors, since disks answer many at once. Folders may be nested 2,000 deep.
+    // More threads than processors, because disks serve many requests at once. The stack allows 2,000 nested directories.
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2 * processors).stack_size(16 << 20).build()?;
     let roots = locations.iter().map(|location| {
@@ -114,15 +114,15 @@ fn exit_code(report: &ScanReport, collection_counts: bool, delivered: bool) -> E
     let will_break = collection_counts && roots.iter().any(does_harm);
     let mut removals = roots.iter().flat_map(|root| &root.removals).flatten();
     let is_undone = removals.any(|removal| removal.outcome == RemovalOutcome::Kept);
-    let is_unjudged = roots.iter().any(|root| !root.unverified.is_empty());
-    match (is_broken || will_break, is_unjudged || is_undone || !delivered) {
+    let is_unverified = roots.iter().any(|root| !root.unverified.is_empty());
+    match (is_broken || will_break, is_unverified || is_undone || !delivered) {
         (true, _) => Exit::Failure,
         (false, true) => Exit::Unverified,
         (false, false) => Exit::Success,
     }
 }
 
-/// Bytes hashed, rate and time left, on standard error if that is a terminal.
+/// Progress of hashing on stderr, if it is a terminal.
 struct HashingBar(ProgressBar);
 
 impl HashingBar {

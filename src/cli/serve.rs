@@ -1,4 +1,4 @@
-//! `serve`: sweep again and again, and show what is known.
+//! `serve`: sweeps at regular intervals and serves the results.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::listen::listen;
-use super::signals::{Asked, Signals};
+use super::signals::{SignalAction, Signals};
 use super::{CommandError, Exit, configuration, sharding, storage};
 use crate::cli::arguments::{RegistriesArgs, ServeArgs};
 use crate::config::shard::Shard;
@@ -28,7 +28,7 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     let config = configuration::load(&args.registries, shard)?;
     let external_url = args.external_url.as_deref().filter(|text| !text.is_empty()).map(external_url).transpose()?;
     let state = Arc::new(storage::state(&args.storage, &config, shard)?);
-    // An empty path or URL is none, as in Prometheus: templates write them.
+    // As in Prometheus, an empty path or URL means unset, because templates generate them.
     let web_config_file = args.web_config_file.as_deref().filter(|path| !path.as_os_str().is_empty());
     let guard = web_config_file.map(|path| guard(path, &state)).transpose()?;
     let listeners = listen(&args.listen_addresses).await?;
@@ -49,28 +49,28 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), registries = config.registries.len(), "serving");
     loop {
         match signals.next().await {
-            Asked::End => break,
-            Asked::Reload => drop(service.reload().await),
+            SignalAction::Shutdown => break,
+            SignalAction::Reload => drop(service.reload().await),
         }
     }
-    tracing::info!("ending");
+    tracing::info!("shutting down");
     shutdown.cancel();
     service.schedule.end();
-    // The server bounds its own end; a panic in it has been told by the runtime.
+    // The server limits its own shutdown; the runtime has logged a panic.
     let _ = server.await;
     service.state.close().await;
     Ok(Exit::Success)
 }
 
-/// Reads the web configuration, and tells what it means.
+/// Loads the web configuration and logs its effect.
 fn guard(path: &Path, state: &Arc<State>) -> Result<Arc<Guard>, CommandError> {
     let state = Arc::clone(state);
     let told = move |is_valid| state.reloaded(ConfigPart::Web, is_valid, SystemTime::now());
     let config = LiveWebConfig::load(path)?.telling(told);
     let now = config.known();
-    tracing::info!(tls = now.tls.is_some(), users = now.users.len(), path = %path.display(), "web configuration read");
+    tracing::info!(tls = now.tls.is_some(), users = now.users.len(), path = %path.display(), "web configuration loaded");
     if now.tls.is_none() && !now.users.is_empty() {
-        tracing::warn!("passwords go over the network in the clear; set tls_server_config, or have a proxy speak TLS");
+        tracing::warn!("passwords are sent unencrypted; set tls_server_config or use a TLS proxy");
     }
     let guard = Guard::new(config).map_err(|why| CommandError::Runtime(io::Error::other(why)))?;
     Ok(Arc::new(guard))
@@ -80,12 +80,12 @@ fn external_url(text: &str) -> Result<Url, CommandError> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()).ok_or_else(|| {
         CommandError::Flag {
             flag: "--web.external-url",
-            fault: format!("{text:?} is no URL of scheme http or https, such as https://probe.example.com/registries/"),
+            fault: format!("{text:?} is not an http or https URL, such as https://probe.example.com/registries/"),
         }
     })
 }
 
-/// What can be asked of the running service.
+/// The running service.
 struct Service {
     schedule: Schedule,
     registries: RegistriesArgs,
@@ -95,8 +95,8 @@ struct Service {
 }
 
 impl Service {
-    /// Both files are read, and nothing is taken up unless both can be.
-    async fn take_up(&self) -> Result<(), String> {
+    /// Applies both configuration files, or neither if one is invalid.
+    async fn apply_configuration(&self) -> Result<(), String> {
         let config = configuration::load(&self.registries, self.shard).map_err(|error| error.to_string());
         let web_config = match &self.guard {
             Some(guard) => guard.config.check().await,
@@ -113,12 +113,12 @@ impl Service {
 impl Control for Service {
     fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
         async {
-            let result = self.take_up().await;
+            let result = self.apply_configuration().await;
             self.state.reloaded(ConfigPart::Probe, result.is_ok(), SystemTime::now());
             match &result {
                 Ok(()) => tracing::info!("configuration reloaded"),
                 Err(error) => {
-                    tracing::error!(error, "the configuration could not be reloaded; the old one stays in use")
+                    tracing::error!(error, "configuration reload failed; the old configuration stays in use")
                 }
             }
             result

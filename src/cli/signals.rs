@@ -1,27 +1,27 @@
-//! The signals that a command listens to.
+//! Signal handling.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Those of a service, since this was made; made early, so that none is lost.
+/// The signals of a service. Created early, so that none is lost.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
-/// What a signal asks for.
+/// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum SignalAction {
     /// SIGTERM or SIGINT.
-    End,
+    Shutdown,
     /// SIGHUP.
     Reload,
 }
 
 impl Signals {
-    /// Begins to listen.
+    /// Starts listening.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -30,19 +30,19 @@ impl Signals {
         })
     }
 
-    /// The next one.
-    pub async fn next(&mut self) -> Asked {
+    /// Waits for the next signal.
+    pub async fn next(&mut self) -> SignalAction {
         tokio::select! {
-            _ = self.interrupt.recv() => Asked::End,
-            _ = self.terminate.recv() => Asked::End,
-            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.interrupt.recv() => SignalAction::Shutdown,
+            _ = self.terminate.recv() => SignalAction::Shutdown,
+            _ = self.hangup.recv() => SignalAction::Reload,
         }
     }
 }
 
-/// From now on SIGTERM and SIGINT end the process, with the status that a shell gives to that. They would do so without
-/// this, but not to the first process of a container, for which signals have no default action.
-pub fn end_the_process_by_signals() -> io::Result<()> {
+/// Makes SIGTERM and SIGINT exit with the code that shells use for them. Signals have no default action for the first
+/// process of a container.
+pub fn exit_on_signals() -> io::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::spawn(async move {
         let signal = tokio::select! {

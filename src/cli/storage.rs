@@ -1,4 +1,4 @@
-//! Where the state of a command is kept, if anywhere.
+//! The persistent state of a command.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use crate::state::State;
 use crate::state::history::Retention;
 use crate::state::store::{Limits, Store};
 
-/// Less would not hold what is known now.
-const LEAST: u64 = 1 << 20;
-/// More than SQLite can count pages for.
-const MOST: u64 = 1 << 43;
+/// Minimum size: less cannot hold the current results.
+const MIN_BYTES: u64 = 1 << 20;
+/// Maximum size, limited by SQLite's page count.
+const MAX_BYTES: u64 = 1 << 43;
 
-/// The state of the configured registries, with what an earlier process knew of them.
+/// The state of the configured registries, including stored results.
 ///
 /// # Errors
 ///
-/// [`CommandError`] if the directory is not this process's to use, or what it holds cannot be read.
+/// [`CommandError`] if the directory is locked or unreadable.
 pub fn state(args: &StorageArgs, config: &Config, shard: Option<Shard>) -> Result<State, CommandError> {
     let StorageArgs { storage_path, retention_time, retention_size } = args;
-    if !(LEAST..=MOST).contains(retention_size) {
-        let fault = format!("{retention_size} bytes are not enough, or too many (expected 1MiB to 8TiB)");
+    if !(MIN_BYTES..=MAX_BYTES).contains(retention_size) {
+        let fault = format!("{retention_size} bytes are out of range (expected 1MiB to 8TiB)");
         return Err(CommandError::Flag { flag: "--storage.retention.size", fault });
     }
     let age: Duration = *retention_time;

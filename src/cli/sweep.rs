@@ -1,4 +1,4 @@
-//! `sweep`: every registry once.
+//! `sweep`: checks every registry once.
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
@@ -23,7 +23,7 @@ use crate::report::Report;
 use crate::service::sweep_thread::SweepThread;
 use crate::state::State;
 
-/// Sweeps all registries and hands over what was found, to everything that was asked for.
+/// Sweeps all registries and delivers the reports to every requested destination.
 pub async fn run(args: SweepArgs) -> Result<Exit, CommandError> {
     let shard = sharding::shard(&args.shard)?;
     let config = configuration::load(&args.registries, shard)?;
@@ -47,7 +47,7 @@ pub async fn run(args: SweepArgs) -> Result<Exit, CommandError> {
             None => Ok(()),
         },
     ];
-    let undelivered = deliveries.into_iter().filter_map(Result::err).inspect(exit::tell).count();
+    let undelivered = deliveries.into_iter().filter_map(Result::err).inspect(exit::print).count();
     Ok(if undelivered > 0 && exit == Exit::Success { Exit::Unverified } else { exit })
 }
 
@@ -57,7 +57,7 @@ fn gateway(url: &SecretString) -> Result<Gateway, CommandError> {
     Ok(Gateway::new(address)?)
 }
 
-/// Sweeps all registries at once, each for itself. The reports are in the configuration's order.
+/// Sweeps all registries concurrently. The reports are in the order of the configuration.
 async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, CommandError> {
     let bars = MultiProgress::new();
     let thread = SweepThread::start().map_err(CommandError::Runtime)?;
@@ -67,7 +67,7 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Comman
         let progress = Arc::new(Progress::default());
         let bar = io::stderr().is_terminal().then(|| show(&bars, &target.name, Arc::clone(&progress)));
         let sweeping = async move {
-            // What nobody will remember need not be spread over several sweeps.
+            // Without stored state, there is no later sweep to spread the evidence over.
             let proofs = if registry.has_store() {
                 registry.evidence_schedule()
             } else {
@@ -114,7 +114,7 @@ async fn sweep_all(config: &Config, state: &State) -> Result<Vec<Report>, Comman
     Ok(reports)
 }
 
-/// A bar on stderr for as long as the returned guard lives.
+/// Shows a progress bar on stderr until the returned guard is dropped.
 fn show(bars: &MultiProgress, name: &str, progress: Arc<Progress>) -> Bar {
     let bar = bars.add(ProgressBar::new(0));
     let style = "{prefix:.bold} {wide_bar} {msg}, {elapsed}";
@@ -124,7 +124,7 @@ fn show(bars: &MultiProgress, name: &str, progress: Arc<Progress>) -> Bar {
     let task = tokio::spawn(async move {
         loop {
             let (repositories, walked) = (progress.repositories(), progress.walked());
-            // A bar of length 0 would look full.
+            // A bar of length 0 looks full.
             shown.set_length(repositories.max(1));
             shown.set_position(walked);
             shown.set_message(match repositories {

@@ -3,20 +3,21 @@
 use std::io;
 
 use super::terminal::printable;
-use super::text::{counted, failed, some, totals, unjudged};
+use super::text::{failed, some, totals, unverified_object};
 use crate::report::Verdict;
 use crate::report::{Cause, Failure, Report, Unverified};
 
-/// Failures that the summary names. GitHub drops a summary of more than 1 MiB as a whole.
+/// Failures listed in the summary. GitHub drops a summary of more than 1 MiB.
 const MAX_FAILURES: usize = 500;
-/// Images of a failure that are named.
+/// Images listed for a failure.
 const MAX_IMAGES: usize = 10;
-/// Characters of foreign text in one cell of the summary.
+/// Maximum characters of untrusted text in a cell of the summary.
 const MAX_DETAIL: usize = 300;
 
-/// Writes an error for each failure, a warning for each cause of what could not be judged, a registry without images, and the totals.
+/// Writes an error for each failure, a warning for each cause of unverified objects and for each empty registry, and the
+/// totals.
 ///
-/// GitHub shows the first ten of either beside the run and all of them in the log.
+/// GitHub shows the first ten errors and the first ten warnings next to the run, and all of them in the log.
 pub fn annotations(reports: &[Report], out: &mut dyn io::Write) -> io::Result<()> {
     for report in reports {
         for failure in &report.failures {
@@ -29,7 +30,7 @@ pub fn annotations(reports: &[Report], out: &mut dyn io::Write) -> io::Result<()
     }
     for report in reports {
         for (cause, entries) in by_cause(report) {
-            let title = format!("{} {}", cause.as_str().to_uppercase(), not_judged(&entries));
+            let title = format!("{} {}", cause.as_str().to_uppercase(), unverified(&entries));
             write_command(out, "warning", &title, &format!("{}\nin registry {}", example(&entries), report.registry))?;
         }
     }
@@ -55,7 +56,7 @@ pub fn summary(reports: &[Report], out: &mut dyn io::Write) -> io::Result<()> {
     let failures: Vec<(&Report, &Failure)> =
         reports.iter().flat_map(|report| report.failures.iter().map(move |failure| (report, failure))).collect();
     if !failures.is_empty() {
-        writeln!(out, "\n| Registry | Broken images | Object | Reason | Seen |\n|---|---|---|---|---|")?;
+        writeln!(out, "\n| Registry | Broken images | Object | Reason | Response |\n|---|---|---|---|---|")?;
     }
     for (report, failure) in failures.iter().take(MAX_FAILURES) {
         let registry = markdown(&report.registry);
@@ -70,7 +71,7 @@ pub fn summary(reports: &[Report], out: &mut dyn io::Write) -> io::Result<()> {
     for report in reports {
         for (cause, entries) in by_cause(report) {
             let (registry, cause) = (markdown(&report.registry), markdown(cause.as_str()));
-            writeln!(out, "\n{registry}: {cause}, {}; {}", not_judged(&entries), markdown(&example(&entries)))?;
+            writeln!(out, "\n{registry}: {cause}, {}; {}", unverified(&entries), markdown(&example(&entries)))?;
         }
     }
     writeln!(out)
@@ -83,33 +84,32 @@ fn by_cause(report: &Report) -> impl Iterator<Item = (Cause, Vec<&Unverified>)> 
         .filter(|(_, entries)| !entries.is_empty())
 }
 
-fn not_judged(entries: &[&Unverified]) -> String {
-    counted(entries.len() as u64, "thing not judged", "things not judged")
+fn unverified(entries: &[&Unverified]) -> String {
+    format!("{} unverified", entries.len())
 }
 
 fn example(entries: &[&Unverified]) -> String {
-    entries.first().map(|entry| format!("{}: {}", unjudged(entry), entry.detail)).unwrap_or_default()
+    entries.first().map(|entry| format!("{}: {}", unverified_object(entry), entry.detail)).unwrap_or_default()
 }
 
-/// A workflow command. Foreign text stays within it: without line breaks it can begin no command of its own.
+/// Writes a workflow command. Untrusted text cannot start another one, because its line breaks are escaped.
 fn write_command(out: &mut dyn io::Write, command: &str, title: &str, message: &str) -> io::Result<()> {
     let title = data(title).replace(':', "%3A").replace(',', "%2C");
     writeln!(out, "::{command} title={title}::{}", data(message))
 }
 
-/// Escapes as GitHub's own toolkit does, and what could recolour or reorder the log.
+/// Escapes like GitHub's toolkit, and also characters that could recolour or reorder the log.
 fn data(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| printable(line).replace('%', "%25")).collect();
     lines.join("%0A")
 }
 
-/// Text that means nothing else in a cell of a Markdown table: every punctuation mark may be escaped (CommonMark,
-/// "Backslash escapes").
+/// Plain text in a cell of a Markdown table: every punctuation mark may be escaped (CommonMark, "Backslash escapes").
 fn markdown(text: &str) -> String {
     let cut: String = text.chars().take(MAX_DETAIL).collect();
     let mut escaped = String::with_capacity(cut.len());
     for c in printable(&cut).chars() {
-        // Neither begins anything inside a line, and names are full of them.
+        // These two have no meaning inside a line, and names contain many of them.
         if c.is_ascii_punctuation() && !matches!(c, '-' | '/') {
             escaped.push('\\');
         }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foreign_text_begins_no_command() {
+    fn untrusted_text_starts_no_command() {
         let mut out = Vec::new();
         write_command(&mut out, "error", "a: 1,\n::stop::", "50%\r\n::add-mask::x\r::y\u{1b}[2J\u{202e}").unwrap();
         let expected = "::error title=a%3A 1%2C%0A%3A%3Astop%3A%3A::50%25%0A::add-mask::x\\r::y\\u{1b}[2J\\u{202e}\n";
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_is_no_markup() {
+    fn untrusted_text_is_not_markup() {
         assert_eq!(
             markdown("a|b <img src=x> [l](https://u)\n@team `c`"),
             r"a\|b \<img src\=x\> \[l\]\(https\://u\)\\n\@team \`c\`"

@@ -1,4 +1,4 @@
-//! Reports for programs.
+//! Reports as JSON.
 
 use std::io;
 
@@ -11,7 +11,7 @@ struct Document<'a> {
     registries: &'a [Report],
 }
 
-/// Writes `{"registries": [...]}`, indented, with a newline at its end. No list in it is cut.
+/// Writes `{"registries": [...]}`, indented, with a newline at the end. Lists are never truncated.
 pub fn json(reports: &[Report], out: &mut dyn io::Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, &Document { registries: reports })?;
     writeln!(out)

@@ -1,12 +1,12 @@
-//! Reports for the test view of a CI server: JUnit XML in the dialect of Jenkins, which the others read too.
+//! Reports as JUnit XML in the dialect of Jenkins, which other CI servers read too.
 //!
-//! A registry is a suite, and each finding in it a test case: a failure, or an error for what could not be judged. A
-//! suite without findings has one case that passed, since some servers take an empty suite for a broken run; if there was
-//! no image to check, that case was skipped.
+//! A registry is a suite. Each failure is a failed test case, and each unverified object a test case with an error. A suite
+//! without findings has one passed test case, because some servers treat an empty suite as a broken run. If there was no
+//! image to check, that test case is skipped.
 
 use std::io;
 
-use super::text::{failed, totals, unjudged};
+use super::text::{failed, totals, unverified_object};
 use crate::report::Verdict;
 use crate::report::{Failure, ImageState, Report, Unverified};
 
@@ -88,7 +88,7 @@ fn write_unverified(entry: &Unverified, report: &Report, out: &mut dyn io::Write
     let finding = Finding {
         element: "error",
         repository: entry.repository.as_deref().unwrap_or_default(),
-        name: format!("{}: {}", unjudged(entry), entry.reference),
+        name: format!("{}: {}", unverified_object(entry), entry.reference),
         kind: entry.cause.as_str(),
         message: &entry.detail,
         text: entry.detail.clone(),
@@ -96,7 +96,7 @@ fn write_unverified(entry: &Unverified, report: &Report, out: &mut dyn io::Write
     finding.write(report, out)
 }
 
-/// One test case that did not pass.
+/// A test case that did not pass.
 struct Finding<'a> {
     element: &'static str,
     repository: &'a str,
@@ -108,7 +108,7 @@ struct Finding<'a> {
 
 impl Finding<'_> {
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-        // Servers group by the class's name, at its dots.
+        // CI servers group test cases by the dots in the class name.
         let class = format!("{}.{}", report.registry, self.repository);
         let class = attribute(class.trim_end_matches('.'));
         writeln!(out, "    <testcase classname={class} name={}>", attribute(&self.name))?;
@@ -118,7 +118,7 @@ impl Finding<'_> {
     }
 }
 
-/// A quoted attribute. Line breaks and tabs are written as references, or parsers would turn them into spaces.
+/// A quoted attribute. Line breaks and tabs are references, because parsers would turn them into spaces.
 fn attribute(text: &str) -> String {
     let mut escaped = String::from("\"");
     for c in text.chars() {
@@ -138,7 +138,7 @@ fn element(text: &str) -> String {
     escaped
 }
 
-/// What XML forbids even as a reference (XML 1.0, "Characters") is written as Rust would.
+/// Escapes a character. Those that XML forbids even as references (XML 1.0, "Characters") use Rust's escapes.
 fn push(escaped: &mut String, c: char) {
     match c {
         '&' => escaped.push_str("&amp;"),
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_xml_forbids_is_escaped() {
+    fn forbidden_characters_are_escaped() {
         assert_eq!(attribute("a\"b<c>&'\n"), "\"a&quot;b&lt;c&gt;&amp;'&#10;\"");
         assert_eq!(element("]]>\u{0}\u{1b}[31m\r\n\u{FFFE}é"), "]]&gt;\\u{0}\\u{1b}[31m\\r\n\\u{fffe}é");
     }

@@ -1,4 +1,4 @@
-//! A scan's report for people: what is broken, what a collection would do, and one line for each registry at the end.
+//! A scan's report as text: findings, predictions for garbage collection, and one line for each registry at the end.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,14 +12,14 @@ use crate::report::Kind;
 use crate::report::Verdict;
 use crate::storage::{Class, Finding, Prediction, RemovalOutcome, RootReport, ScanReport};
 
-/// Lines of damage for each of several predictions: on a registry of multi-platform images, registry 2 with
-/// `--delete-untagged` would break every one.
-const MOST_DAMAGE: usize = 10;
-/// Images of a finding that are named.
-const MOST_IMAGES: usize = 10;
-/// Said of a storage without tags.
-const NO_TAGS: &str = "no repository has a tag. Harbor 2.15 and later keep tags in their database only, so that the storage does \
-                       not show which manifests are in use: a garbage collection with --delete-untagged would delete everything";
+/// Lines of damage for each of several predictions: on a registry with multi-platform images, registry 2 with
+/// `--delete-untagged` would break every one of them.
+const MAX_DAMAGE: usize = 10;
+/// Images listed for a finding.
+const MAX_IMAGES: usize = 10;
+/// The note on a storage without tags.
+const NO_TAGS: &str = "no repository has a tag. Harbor 2.15 and later keep tags only in their database, so the storage does not \
+                       show which manifests are in use: garbage collection with --delete-untagged would delete everything";
 
 /// Writes the report.
 ///
@@ -52,13 +52,13 @@ fn write_root(root: &RootReport, terminal: Terminal, out: &mut dyn io::Write) ->
     }
     for prediction in &root.garbage_collection {
         writeln!(out)?;
-        // One that was asked for is told whole.
-        let most_damage = if asked(root).is_some() { usize::MAX } else { MOST_DAMAGE };
-        write_prediction(prediction, root.would_delete_all(prediction), most_damage, terminal, out)?;
+        // The prediction for a named engine is never truncated.
+        let max_damage = if requested(root).is_some() { usize::MAX } else { MAX_DAMAGE };
+        write_prediction(prediction, root.would_delete_all(prediction), max_damage, terminal, out)?;
     }
     if !root.unverified.is_empty() {
         writeln!(out)?;
-        let count = format!("{} not judged", root.unverified.len());
+        let count = format!("{} unverified", root.unverified.len());
         terminal.write(out, 2, (style(Verdict::Unverified), "UNVERIFIED"), &count)?;
     }
     for unverified in &root.unverified {
@@ -69,40 +69,44 @@ fn write_root(root: &RootReport, terminal: Terminal, out: &mut dyn io::Write) ->
     terminal.write(out, 0, (style(verdict), lead), &format!("{}: {words}, {}", root.root, totals(root)))
 }
 
-/// The collection that is about to run, if one was named: it alone is predicted then.
-fn asked(root: &RootReport) -> Option<&Prediction> {
+/// The prediction for the engine that was named on the command line, if any.
+fn requested(root: &RootReport) -> Option<&Prediction> {
     match &root.garbage_collection[..] {
         [only] => Some(only),
         _ => None,
     }
 }
 
-/// What it comes down to, as the exit status does.
+/// The verdict, which matches the exit code.
 fn verdict(root: &RootReport) -> (Verdict, &'static str, String) {
     let failures = root.findings.iter().filter(|finding| finding.class.is_failure()).count() as u64;
     let images = root.broken_images().len() as u64;
     let broken = format!("{} broken", counted(images, "image", "images"));
-    match (failures, asked(root)) {
+    match (failures, requested(root)) {
         (1.., _) => (Verdict::Broken, "BROKEN", format!("{}, {broken}", counted(failures, "finding", "findings"))),
         (0, Some(Prediction { aborts: Some(_), .. })) => {
-            (Verdict::Broken, "WOULD FAIL", "nothing is broken, but the collection would fail".to_string())
+            (Verdict::Broken, "WOULD FAIL", "nothing is broken, but garbage collection would fail".to_string())
         }
         (0, Some(prediction)) if root.would_delete_all(prediction) => (
             Verdict::Broken,
             "WOULD BREAK",
-            "nothing is broken yet, the collection would delete everything".to_string(),
+            "nothing is broken yet, but garbage collection would delete everything".to_string(),
         ),
         (0, Some(Prediction { damage, .. })) if !damage.is_empty() => {
             let objects = counted(damage.len() as u64, "object", "objects");
-            (Verdict::Broken, "WOULD BREAK", format!("nothing is broken yet, the collection would break {objects}"))
+            (
+                Verdict::Broken,
+                "WOULD BREAK",
+                format!("nothing is broken yet, but garbage collection would break {objects}"),
+            )
         }
         (0, _) if !root.unverified.is_empty() => (
             Verdict::Unverified,
             "UNVERIFIED",
-            format!("nothing is known broken, {} not judged", root.unverified.len()),
+            format!("nothing is known to be broken, {} unverified", root.unverified.len()),
         ),
         (0, _) if root.revisions == 0 => (Verdict::Unverified, "EMPTY", "there is no image to check".to_string()),
-        (0, _) if root.has_no_tags => (Verdict::Unverified, "NO TAGS", "nothing is known broken".to_string()),
+        (0, _) if root.has_no_tags => (Verdict::Unverified, "NO TAGS", "nothing is known to be broken".to_string()),
         (0, _) => (Verdict::Intact, "INTACT", "everything is intact".to_string()),
     }
 }
@@ -127,9 +131,9 @@ fn write_finding(finding: &Finding, terminal: Terminal, out: &mut dyn io::Write)
     terminal.line(out, 4, &finding.detail)?;
     if !finding.tags.is_empty() {
         let images: Vec<String> = finding.tags.iter().map(|tag| format!("{repository}:{tag}")).collect();
-        terminal.line(out, 4, &format!("breaks {}", some(&images, MOST_IMAGES)))?;
+        terminal.line(out, 4, &format!("breaks {}", some(&images, MAX_IMAGES)))?;
     }
-    // The ends of the path are told above already.
+    // Both ends of the path have been written above.
     if finding.path.len() > 2 {
         let steps: Vec<String> = finding.path.iter().map(|step| abbreviated(step)).collect();
         terminal.line(out, 4, &format!("found through {}", steps.join(" > ")))?;
@@ -137,7 +141,7 @@ fn write_finding(finding: &Finding, terminal: Terminal, out: &mut dyn io::Write)
     Ok(())
 }
 
-/// One line a repository: collections of registry 2 leave one such link for every layer that they delete.
+/// Writes one line per repository: registry 2's garbage collection leaves one such link for every layer that it deletes.
 fn write_orphan_links(links: &[&Finding], terminal: Terminal, out: &mut dyn io::Write) -> io::Result<()> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for link in links {
@@ -148,8 +152,8 @@ fn write_orphan_links(links: &[&Finding], terminal: Terminal, out: &mut dyn io::
     }
     let lead = Class::OrphanLayerLink.as_str().to_uppercase();
     for (repository, count) in counts {
-        let links = counted(count, "link whose bytes are", "links whose bytes are");
-        let text = format!("{repository}: {links} gone and that nothing served here needs");
+        let links = counted(count, "link without data", "links without data");
+        let text = format!("{repository}: {links}, not needed by any image");
         terminal.write(out, 2, (Style::new(), &lead), &text)?;
     }
     Ok(())
@@ -174,7 +178,7 @@ fn write_removals(root: &RootReport, terminal: Terminal, out: &mut dyn io::Write
 fn write_prediction(
     prediction: &Prediction,
     deletes_all: bool,
-    most_damage: usize,
+    max_damage: usize,
     terminal: Terminal,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
@@ -185,10 +189,10 @@ fn write_prediction(
     let would = match &prediction.aborts {
         Some(why) => format!("would fail: {why}"),
         None if deletes_all => format!("would delete every manifest and free {freed}"),
-        None if prediction.damage.is_empty() => format!("would free {freed}, and break nothing"),
+        None if prediction.damage.is_empty() => format!("would free {freed} and break nothing"),
         None => {
             let objects = counted(prediction.damage.len() as u64, "object", "objects");
-            format!("would free {freed}, and break {objects}:")
+            format!("would free {freed} and break {objects}:")
         }
     };
     terminal.line(out, 2, &format!("{collection} {would}"))?;
@@ -197,13 +201,12 @@ fn write_prediction(
         let group = groups.entry((&damage.repository, &damage.tag, &damage.detail)).or_default();
         *group.entry(damage.kind).or_default() += 1;
     }
-    for ((repository, tag, detail), kinds) in groups.iter().take(most_damage) {
+    for ((repository, tag, detail), kinds) in groups.iter().take(max_damage) {
         let kinds: Vec<String> = kinds.iter().map(|(kind, count)| loss(*kind, *count)).collect();
         terminal.line(out, 4, &format!("{repository}:{tag} loses {}: {detail}", kinds.join(", ")))?;
     }
-    if let Some(more) = groups.len().checked_sub(most_damage).filter(|more| *more > 0) {
-        let text =
-            format!("and {more} more like these: --engine names the collection that you run, and tells all of it");
+    if let Some(more) = groups.len().checked_sub(max_damage).filter(|more| *more > 0) {
+        let text = format!("and {more} more; --engine shows all damage of one version");
         terminal.line(out, 4, &text)?;
     }
     Ok(())

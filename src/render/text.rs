@@ -1,5 +1,4 @@
-//! Reports for people: what is broken, what could not be judged, and one line for each registry at the end, where it
-//! stays in sight.
+//! Reports as text: broken and unverified objects, and one line for each registry at the end, where it stays visible.
 
 use std::io;
 
@@ -10,15 +9,15 @@ use crate::oci::Digest;
 use crate::report::Verdict;
 use crate::report::{Cause, Failure, Report, Unverified};
 
-/// Images of a failure that are named.
+/// Images listed for a failure.
 const MAX_IMAGES: usize = 10;
-/// Unverified objects of each cause that are named.
+/// Unverified objects listed for each cause.
 const MAX_UNVERIFIED: usize = 10;
 
-/// Writes a summary of some reports.
+/// Writes the reports.
 pub fn text(reports: &[Report], terminal: Terminal, out: &mut dyn io::Write) -> io::Result<()> {
     for report in reports.iter().filter(|report| !report.failures.is_empty() || !report.unverified.is_empty()) {
-        // Without a name of its own, a registry has that of its URL.
+        // A registry without a configured name is named after its URL.
         let authority = report.url.split_once("://").map(|(_, rest)| rest.trim_end_matches('/'));
         if authority == Some(&report.registry) {
             terminal.line(out, 0, &report.url)?;
@@ -42,7 +41,7 @@ pub fn text(reports: &[Report], terminal: Terminal, out: &mut dyn io::Write) -> 
     Ok(())
 }
 
-/// How a verdict is coloured.
+/// The colour of a verdict.
 pub(crate) fn style(verdict: Verdict) -> Style {
     let colour = match verdict {
         Verdict::Intact => AnsiColor::Green,
@@ -66,7 +65,7 @@ pub(crate) fn write_failure(
     }
     terminal.line(out, 4, &failure.detail)?;
     terminal.line(out, 4, &format!("breaks {}", some(&failure.images, MAX_IMAGES)))?;
-    // The ends of the path are told above already.
+    // Both ends of the path have been written above.
     if failure.path.len() > 2 {
         let steps: Vec<String> = failure.path.iter().map(|step| abbreviated(step)).collect();
         terminal.line(out, 4, &format!("found through {}", steps.join(" > ")))?;
@@ -77,7 +76,7 @@ pub(crate) fn write_failure(
     Ok(())
 }
 
-/// Writes what could not be judged for one cause, if there is something.
+/// Writes the unverified objects of one cause, if there are any.
 pub(crate) fn write_unverified(
     cause: Cause,
     unverified: &[Unverified],
@@ -89,10 +88,10 @@ pub(crate) fn write_unverified(
         return Ok(());
     }
     writeln!(out)?;
-    let count = format!("{} not judged", entries.len());
+    let count = format!("{} unverified", entries.len());
     terminal.write(out, 2, (style(Verdict::Unverified), &cause.as_str().to_uppercase()), &count)?;
     for entry in entries.iter().take(MAX_UNVERIFIED) {
-        terminal.line(out, 4, &format!("{}: {}", unjudged(entry), entry.detail))?;
+        terminal.line(out, 4, &format!("{}: {}", unverified_object(entry), entry.detail))?;
         if entry.kind.is_some() {
             terminal.line(out, 6, &entry.reference)?;
         }
@@ -103,18 +102,18 @@ pub(crate) fn write_unverified(
     Ok(())
 }
 
-/// What it is that failed.
+/// The broken object of a failure.
 pub(super) fn failed(failure: &Failure) -> String {
     let mut what = format!("{} of {}", failure.kind, failure.repository);
-    // BuildKit's stand-in for the platform of an attestation, which is told anyway.
+    // BuildKit's placeholder for the platform of an attestation, which is mentioned anyway.
     let platform = failure.platform.as_deref().filter(|&platform| platform != "unknown/unknown");
     what.extend(platform.map(|platform| format!(", {platform}")));
     what.push_str(if failure.attestation { ", attestation" } else { "" });
     what
 }
 
-/// What it is that could not be judged.
-pub(super) fn unjudged(entry: &Unverified) -> String {
+/// The object that could not be verified.
+pub(super) fn unverified_object(entry: &Unverified) -> String {
     let repository = entry.repository.as_deref().unwrap_or_default();
     match entry.kind {
         Some(kind) => format!("{kind} of {repository}"),
@@ -124,12 +123,12 @@ pub(super) fn unjudged(entry: &Unverified) -> String {
     }
 }
 
-/// What was looked at, beginning with what is not in order.
+/// The totals of a report, broken and unverified images first.
 pub(super) fn totals(report: &Report) -> String {
     let images = report.images;
     let mut parts = Vec::new();
     if report.empty {
-        // Said by the verdict, unless that is a graver one.
+        // The verdict says so, unless it is a more severe one.
         let lead = if Verdict::of(report) == Verdict::Empty { "" } else { "EMPTY, " };
         parts.push(format!("{lead}no image was checked"));
     }
@@ -157,7 +156,7 @@ fn unread_catalog(report: &Report) -> &'static str {
     if report.unverified.iter().any(is_incomplete) {
         "the catalog is incomplete"
     } else {
-        "the catalog could not be read to its end"
+        "the catalog could not be read completely"
     }
 }
 
@@ -173,7 +172,7 @@ pub(super) fn some<T: ToString>(all: &[T], limit: usize) -> String {
     words.join(", ")
 }
 
-/// A digest's beginning is enough to recognise it by; anything else is left as it is.
+/// Abbreviates a digest; other text stays as it is.
 pub(super) fn abbreviated(step: &str) -> String {
     match step.parse::<Digest>() {
         Ok(_) => step.chars().take("sha256:".len() + 12).collect(),

@@ -7,22 +7,22 @@ use std::path::Path;
 
 use tempfile::Builder;
 
-/// Everybody may read it: the collector runs as a user of its own.
+/// World-readable, because the collector runs as another user.
 const MODE: u32 = 0o644;
 
-/// Replaces a file's content as a whole: whoever reads it sees the old content or the new one, also after a crash.
+/// Replaces a file atomically: readers see the old content or the new one, even after a crash.
 ///
-/// The content is first written beside the file, so its directory must be writable. The name there does not end in
-/// `.prom`, which keeps the collector from reading half of it.
+/// The content is written to a temporary file in the same directory, which must be writable. Its name does not end in
+/// `.prom`, so that the collector ignores it.
 ///
 /// # Errors
 ///
-/// What the file system says; the file is then as it was.
+/// I/O errors; the file is then unchanged.
 pub fn write(path: &Path, metrics: &str) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = Builder::new().prefix(".registry-integrity-probe.").suffix(".tmp").tempfile_in(directory)?;
     file.write_all(metrics.as_bytes())?;
-    // Set afterwards, since what a file is opened with is subject to the umask.
+    // The mode given to open() is subject to the umask.
     file.as_file().set_permissions(Permissions::from_mode(MODE))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replaces_the_whole_content_and_leaves_nothing_else() {
+    fn replaces_content_and_leaves_no_temporary_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("registry.prom");
         fs::write(&path, "old and longer\n").unwrap();
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_replaced_stays_and_nothing_is_left_behind() {
+    fn failed_replacement_leaves_no_temporary_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("registry.prom");
         fs::create_dir(&path).unwrap();

@@ -151,7 +151,7 @@ async fn only_wanted_platforms_must_be_there_and_they_must() {
     registry.remove_manifest("app", &image.child("linux/amd64").unwrap().digest);
     let outcome = verify(&registry, "app:1", &["--platform", "linux/arm64"]).run().await;
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert!(row(&outcome, &image.child("linux/amd64").unwrap().digest).ends_with("not asked for"));
+    assert!(row(&outcome, &image.child("linux/amd64").unwrap().digest).ends_with("not requested"));
     let flags = ["--platform", "linux/arm64", "--platform", "linux/s390x", "--output", "json"];
     let outcome = verify(&registry, "app:1", &flags).run().await;
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
@@ -324,13 +324,13 @@ async fn the_gate_waits_for_the_image_to_become_whole() {
     registry.fault(on(late).times(4), answers(404));
     let outcome = verify(&registry, "app:1", &["--retry-for", "30s"]).run().await;
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert!(outcome.stdout.lines().any(|line| line.starts_with("whole after ") && line.ends_with("at attempt 2")));
-    assert!(outcome.stderr.contains("attempt 1: not whole"), "{}", outcome.stderr);
+    assert!(outcome.stdout.lines().any(|line| line.starts_with("intact after ") && line.ends_with("at attempt 2")));
+    assert!(outcome.stderr.contains("attempt 1: not intact"), "{}", outcome.stderr);
 
     registry.fault(on(late), answers(404));
     let outcome = verify(&registry, "app:1", &["--retry-for", "2s"]).run().await;
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stdout.lines().last().unwrap().starts_with("not whole after "), "{}", outcome.stdout);
+    assert!(outcome.stdout.lines().last().unwrap().starts_with("not intact after "), "{}", outcome.stdout);
 }
 
 #[tokio::test]

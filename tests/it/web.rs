@@ -332,9 +332,9 @@ async fn the_page_answers_for_every_state() {
     fresh(&bad, broken("a", vec![orphan_child()]));
     for (state, expected, word) in [
         (nothing, "No registry is configured", "unknown"),
-        (unknown, "Not known yet", "unknown"),
+        (unknown, "First sweep in progress", "unknown"),
         (whole, "Everything is intact", "intact"),
-        (old, "Everything was intact, but that is long ago", "stale"),
+        (old, "Everything was intact, but the result is out of date", "stale"),
         (unjudged, "Not everything could be verified", "unverified"),
         (down, "Not everything could be verified", "unverified"),
         (bad, "2 images broken", "broken"),
@@ -355,7 +355,7 @@ async fn the_page_shows_what_is_broken_and_what_is_unknown() {
     let page = Service::start(web_of(state)).await.get("/").await;
     let child = Digest::sha256(b"child").to_string();
     for part in [
-        "Not looked at yet: never asked.",
+        "Waiting for first results from: never asked.",
         child.as_str(),
         "infra-ci:latest",
         "linux/amd64",

@@ -92,7 +92,7 @@ const steps = {
     if (copied !== command) wrong.push(`copied ${copied} instead of ${command}`);
   },
   async progress(page, { shows }) {
-    await page.waitForFunction((wanted) => document.querySelector('.sweep:not([hidden]) .how-far')?.textContent.includes(wanted), shows, { timeout: 20_000 });
+    await page.waitForFunction((wanted) => document.querySelector('.sweep:not([hidden]) .progress-text')?.textContent.includes(wanted), shows, { timeout: 20_000 });
   },
 };
 

@@ -68,12 +68,12 @@ async fn every_state_can_be_read_by_everybody() {
     let image = format!("/image?registry={NAME}&image=infra-ci:latest");
     let states = [
         (states::unconfigured(), vec![("unconfigured", "/", vec!["No registry is configured", "--registry URL"])]),
-        (states::unknown(), vec![("unknown", "/", vec!["Not known yet", "The first sweep tells"])]),
+        (states::unknown(), vec![("unknown", "/", vec!["First sweep in progress", "This page updates automatically"])]),
         (
             states::healthy(),
             vec![
-                ("healthy", "/", vec!["Everything is intact", "4 sweeps since", "Nothing has broken"]),
-                ("nothing broken", "/search", vec!["No failure is known."]),
+                ("healthy", "/", vec!["Everything is intact", "4 sweeps since", "No image has broken since"]),
+                ("nothing broken", "/search", vec!["No open failures."]),
             ],
         ),
         (
@@ -82,18 +82,22 @@ async fn every_state_can_be_read_by_everybody() {
                 (
                     "broken",
                     "/",
-                    vec!["3 images broken", "infra-ci:latest", "broke ", "between", "What to do", "linux/amd64"],
+                    vec!["3 images broken", "infra-ci:latest", "Broke ", "between", "What to do", "linux/amd64"],
                 ),
-                ("a broken image", &image, vec!["The linux/amd64 child manifest is missing", "Mend it", "linux/arm64"]),
+                (
+                    "a broken image",
+                    &image,
+                    vec!["The linux/amd64 child manifest is missing", "Repair it", "linux/arm64"],
+                ),
                 ("a search", "/search?q=infra", vec!["infra-ci:latest", "1 to 1 of 1"]),
             ],
         ),
         (
-            states::mended(),
+            states::resolved(),
             vec![
-                ("mended", "/", vec!["Everything is intact", "Mended:", "Broken:"]),
-                ("a mended image", &image, vec!["intact", "What was broken before"]),
-                ("mended failures", "/search?show=mended", vec!["infra-ci:latest", "whole again"]),
+                ("resolved", "/", vec!["Everything is intact", "Resolved:", "Broken:"]),
+                ("a resolved image", &image, vec!["intact", "Resolved failures"]),
+                ("resolved failures", "/search?show=resolved", vec!["infra-ci:latest", "it was restored"]),
             ],
         ),
         (
@@ -101,7 +105,7 @@ async fn every_state_can_be_read_by_everybody() {
             vec![(
                 "down",
                 "/",
-                vec!["Not everything could be verified", "unreachable", "Look at whether the registry is up"],
+                vec!["Not everything could be verified", "unreachable", "Check that the registry is running"],
             )],
         ),
         (
@@ -168,7 +172,7 @@ async fn the_demonstration_heals_and_breaks_while_one_watches() {
     // Only the browser waits for the page to have all of it.
     if assert_fine(json!({"steps": [{"step": "follows", "url": demo.url("/"), "headlines": headlines}]})).await {
         let page = demo.get("/").await;
-        for part in ["nightly:latest", "<strong>Mended:</strong>", "class=\"failures\"", "by the last byte"] {
+        for part in ["nightly:latest", "<strong>Resolved:</strong>", "class=\"failures\"", "Last byte read:"] {
             assert!(page.contains(part), "{part}: {page}");
         }
     }

@@ -41,15 +41,15 @@ async fn everything_is_there_within_ten_seconds_and_an_image_breaks_and_heals_an
         // Every registry, how it stands, and what its blobs were proved by.
         "<bdi>demo</bdi>",
         "<span class=\"state broken\">",
-        "by the last byte",
+        "Last byte read:",
         // Its past.
         "<svg class=\"chart\"",
         "<rect class=\"failures\"",
         "<rect class=\"complete\"",
         // And that an image broke which was whole before, and was mended.
         "<strong>Broken:</strong> <a href=\"image?registry=demo&#38;image=nightly%3Alatest\"",
-        "<strong>Mended:</strong> <a href=\"image?registry=demo&#38;image=nightly%3Alatest\"",
-        "broke between",
+        "<strong>Resolved:</strong> <a href=\"image?registry=demo&#38;image=nightly%3Alatest\"",
+        "Broke between",
     ];
     loop {
         let page = demo.get("/").await;

@@ -185,7 +185,7 @@ impl Planted {
     async fn is_confirmed_and_mended(&mut self, part: &Part, reason: &str) {
         self.sweep_until(&[reason]).await;
         let reference = part.digest.to_string();
-        let (confirm, mend) = (self.steps("confirm", &reference).await, self.steps("mend", &reference).await);
+        let (confirm, mend) = (self.steps("confirm", &reference).await, self.steps("repair", &reference).await);
         let seen = self.confirm(&confirm, part).await;
         assert!(seen.iter().all(|is_whole| !is_whole), "{reason}: {seen:?}");
         self.mend(&mend, |_| true).await;
@@ -210,8 +210,10 @@ async fn what_has_other_bytes_or_another_length_is_confirmed_and_mended() {
         planted.alter(part, |bytes| bytes[0] ^= 1);
         planted.sweep_until(&["digest_mismatch"]).await;
         // Why the file goes first: the registry takes it, and writes nothing.
-        let steps = planted.steps("mend", &part.digest.to_string()).await;
-        planted.mend(&steps, |why| why.starts_with("Get it") || why.starts_with("Upload it")).await;
+        let steps = planted.steps("repair", &part.digest.to_string()).await;
+        planted
+            .mend(&steps, |why| why.starts_with("Download it from another registry") || why.starts_with("Upload it"))
+            .await;
         planted.is_confirmed_and_mended(part, "digest_mismatch").await;
     }
     planted.alter(&layer, |bytes| bytes.truncate(bytes.len() / 2));
@@ -254,7 +256,7 @@ async fn what_is_missing_is_confirmed_and_mended() {
         fs::remove_file(planted.registry.revision_link("infra-ci", &child.digest)).unwrap();
         planted.sweep_until(&["missing"]).await;
         let reference = child.digest.to_string();
-        let (confirm, mend) = (planted.steps("confirm", &reference).await, planted.steps("mend", &reference).await);
+        let (confirm, mend) = (planted.steps("confirm", &reference).await, planted.steps("repair", &reference).await);
         assert_eq!(planted.confirm(&confirm, &child).await, [false, true, false], "{way}");
         planted.mend(&mend, |why| why.starts_with(way)).await;
         assert_eq!(planted.confirm(&confirm, &child).await, [true; 3], "{way}");
@@ -273,7 +275,7 @@ async fn a_tag_that_leads_nowhere_is_confirmed_and_mended() {
     fs::write(containers.join("registries.conf"), source).unwrap();
     fs::remove_file(planted.registry.tag_link("infra-ci", "latest")).unwrap();
     planted.sweep_until(&["missing"]).await;
-    let (confirm, mend) = (planted.steps("confirm", IMAGE).await, planted.steps("mend", IMAGE).await);
+    let (confirm, mend) = (planted.steps("confirm", IMAGE).await, planted.steps("repair", IMAGE).await);
     let root = planted.image.root().clone();
     let [asked, listed] = &confirm[..] else { panic!("{} steps", confirm.len()) };
     let names = planted.run(listed.command.as_deref().unwrap()).await;

@@ -118,7 +118,7 @@ pub fn a_large_image() -> State {
     state
 }
 
-pub fn mended() -> State {
+pub fn resolved() -> State {
     let state = broken_between_two_sweeps();
     swept(&state.registry(NAME).unwrap(), intact(NAME), 0);
     state

@@ -1,4 +1,4 @@
-//! The tree while it grows, on a terminal: every object with what is known of it, and a bar below.
+//! Live progress on a terminal: the tree of objects with their states, and a progress bar.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::check::verify::{Check, Mark, Trace, Tree, Verification};
 use crate::render::Terminal;
 use crate::render::verify::{rate, rows};
 
-/// Between two drawings.
-const REDRAWN_EVERY: Duration = Duration::from_millis(100);
+/// Interval between two redraws.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Looks at all registries at once, and shows on stderr, if that is a terminal, how far it is.
+/// Runs all checks concurrently, with progress on stderr if it is a terminal.
 pub async fn look(checks: &[Check]) -> Vec<Verification> {
     let traces: Vec<Arc<Trace>> = checks.iter().map(|_| Arc::default()).collect();
     let mut looking =
@@ -24,8 +24,8 @@ pub async fn look(checks: &[Check]) -> Vec<Verification> {
         return looking.await;
     }
     let live = Live::begin(checks);
-    let mut redrawn = tokio::time::interval(REDRAWN_EVERY);
-    // What is done at once needs no drawing.
+    let mut redrawn = tokio::time::interval(REDRAW_INTERVAL);
+    // A check that finishes immediately needs no progress display.
     redrawn.tick().await;
     loop {
         tokio::select! {
@@ -69,7 +69,7 @@ impl Live {
     }
 }
 
-/// As much as fits: if all objects do not, the manifests alone.
+/// The tree, or only its manifests if it does not fit, or as much as fits.
 fn drawing(mut trees: Vec<(String, Tree)>, terminal: Terminal, height: usize) -> String {
     let lines: usize = trees.iter().map(|(_, tree)| 1 + tree.rows.len()).sum();
     if lines > height {

@@ -1,4 +1,4 @@
-//! `verify`: the named images, now.
+//! `verify`: checks the given images now.
 
 mod live;
 
@@ -17,14 +17,14 @@ use crate::render;
 use crate::report::Verdict;
 use crate::report::{Cause, Report};
 
-/// Before the second look with `--retry-for`; doubled before each further one.
+/// Pause before the second attempt with `--retry-for`; doubled for each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// But never longer than this, since somebody waits.
+/// Maximum pause, because a user or a pipeline waits.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A password is not read beyond this, in bytes.
+/// Maximum length of a password in bytes.
 const PASSWORD_LIMIT: u64 = 64 * 1024;
 
-/// Looks at the images until they are whole, or for as long as was asked for, and writes what was found.
+/// Checks the images until they are intact or `--retry-for` has passed, and writes the report.
 pub async fn run(args: VerifyArgs) -> Result<Exit, CommandError> {
     let settings = VerifyOptions {
         evidence: args.evidence,
@@ -34,13 +34,13 @@ pub async fn run(args: VerifyArgs) -> Result<Exit, CommandError> {
     };
     let checks = Check::of(args.images.clone(), &settings).await?;
     if args.username.is_some() && checks.len() > 1 {
-        let fault = "the images name several registries, and one password is not for all of them".to_string();
+        let fault = "the images are in several registries; use docker login for each instead".to_string();
         return Err(CommandError::Flag { flag: "--username", fault });
     }
-    let (looks, waited) = look_until_whole(&checks, args.retry_for.unwrap_or_default()).await;
+    let (looks, waited) = check_until_intact(&checks, args.retry_for.unwrap_or_default()).await;
     let reports: Vec<Report> = looks.iter().map(|look| look.report.clone()).collect();
     let exit = match Exit::by_result(&reports) {
-        // Images were named, so that none of them being checked is no success.
+        // Images were given, so checking none of them is not a success.
         Exit::Success if reports.iter().any(|report| report.empty) => Exit::Unverified,
         exit => exit,
     };
@@ -60,48 +60,48 @@ pub async fn run(args: VerifyArgs) -> Result<Exit, CommandError> {
     match delivered {
         Ok(()) => Ok(exit),
         Err(error) if exit == Exit::Failure => {
-            exit::tell(&error);
+            exit::print(&error);
             Ok(exit)
         }
         Err(error) => Err(error),
     }
 }
 
-/// Looks again and again while something may still become whole; then also says how long that took.
-async fn look_until_whole(checks: &[Check], patience: Duration) -> (Vec<Verification>, Option<String>) {
+/// Repeats the check while a retry can help. The text reports how long it took.
+async fn check_until_intact(checks: &[Check], patience: Duration) -> (Vec<Verification>, Option<String>) {
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut attempt = 0;
     loop {
         attempt += 1;
         let looks = live::look(checks).await;
-        let (is_whole, left) = (looks.iter().all(is_whole), patience.saturating_sub(began.elapsed()));
-        if is_whole && attempt > 1 {
+        let (all_intact, left) = (looks.iter().all(is_intact), patience.saturating_sub(began.elapsed()));
+        if all_intact && attempt > 1 {
             let took = began.elapsed().as_secs_f64();
-            return (looks, Some(format!("whole after {took:.1}s, at attempt {attempt}")));
+            return (looks, Some(format!("intact after {took:.1}s, at attempt {attempt}")));
         }
-        if is_whole || left.is_zero() || !looks.iter().any(may_become_whole) {
-            let gave_up = (!is_whole && !patience.is_zero()).then(|| {
+        if all_intact || left.is_zero() || !looks.iter().any(can_become_intact) {
+            let gave_up = (!all_intact && !patience.is_zero()).then(|| {
                 let took = began.elapsed().as_secs_f64();
-                format!("not whole after {took:.1}s, at attempt {attempt}")
+                format!("not intact after {took:.1}s, at attempt {attempt}")
             });
             return (looks, gave_up);
         }
         let (seconds, left_seconds) = (pause.min(left).as_secs_f64(), left.as_secs_f64());
-        tell(&format!("attempt {attempt}: not whole; again in {seconds:.1}s, for {left_seconds:.0}s at most"));
+        tell(&format!("attempt {attempt}: not intact; next attempt in {seconds:.1}s, giving up in {left_seconds:.0}s"));
         tokio::time::sleep(pause.min(left)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-fn is_whole(look: &Verification) -> bool {
+fn is_intact(look: &Verification) -> bool {
     Verdict::of(&look.report) == Verdict::Intact
 }
 
-/// Credentials that are refused stay refused, and trying them again may lock an account.
-fn may_become_whole(look: &Verification) -> bool {
+/// Rejected credentials are never retried, because retries could lock the account.
+fn can_become_intact(look: &Verification) -> bool {
     let Report { failures, unverified, .. } = &look.report;
-    !is_whole(look) && (!failures.is_empty() || unverified.iter().any(|entry| entry.cause != Cause::Unauthorized))
+    !is_intact(look) && (!failures.is_empty() || unverified.iter().any(|entry| entry.cause != Cause::Unauthorized))
 }
 
 fn credentials(args: &VerifyArgs) -> Result<Credentials, CommandError> {
@@ -115,7 +115,7 @@ fn credentials(args: &VerifyArgs) -> Result<Credentials, CommandError> {
     })
 }
 
-/// The whole standard input, but for the line break that `echo` leaves.
+/// Standard input without a trailing line break, which `echo` adds.
 fn password() -> Result<SecretString, CommandError> {
     let fault = |fault: String| CommandError::Flag { flag: "--password-stdin", fault };
     let mut text = String::new();
@@ -130,7 +130,7 @@ fn password() -> Result<SecretString, CommandError> {
     Ok(password.into())
 }
 
-/// Tells on stderr what is going on; if that is closed, nobody wants to know.
+/// Prints a line on stderr, which may be closed.
 fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Every metric's name, type, labels and help text, each written once, here.
+//! Name, type, labels and help text of every metric.
 
 use prometheus::proto::MetricType;
 
@@ -13,8 +13,8 @@ pub struct Family {
     pub labels: &'static [&'static str],
     /// Its help text.
     pub help: &'static str,
-    /// True if it tells of the probe's own work, which has the label `shard` where there are shards. What was found in a
-    /// registry has not: there the shards add up.
+    /// True if it describes the probe's own work and has the label `shard` in a sharded setup. Results of checks do not
+    /// have it, so that they add up over the shards.
     pub is_own: bool,
 }
 
@@ -37,58 +37,58 @@ macro_rules! families {
 }
 
 families! {
-    /// Whether the last sweep could read the registry's catalog to its end (1) or not (0). Absent before the first attempt.
+    /// Whether the last sweep read the registry's catalog completely.
     CATALOG_ACCESSIBLE: GAUGE = "registry_integrity_catalog_accessible" ["registry"],
-    /// Objects now known bad. One that was proved bad stays until a sweep disproves it.
+    /// Number of objects that failed verification, by kind and reason. A failure stays open until a sweep finds the object intact.
     FAILURES: GAUGE = "registry_integrity_failures" ["registry", "kind", "reason"],
-    /// Objects that the last sweep could not judge: neither intact nor failures.
+    /// Number of objects that the last sweep could not verify, by cause. They are neither intact nor broken.
     UNVERIFIED: GAUGE = "registry_integrity_unverified" ["registry", "cause"],
-    /// Images by state, as of the last sweep.
+    /// Number of images by state, as of the last sweep.
     IMAGES: GAUGE = "registry_integrity_images" ["registry", "state"],
-    /// 1 for every image that is now known broken, with the first reason of its failed objects. Absent otherwise.
+    /// Broken images, with the most severe reason of their broken objects. Always 1; the series disappears when the image is intact again.
     IMAGE_BROKEN: GAUGE = "registry_integrity_image_broken" ["registry", "repository", "tag", "reason"],
-    /// Broken images without a series in registry_integrity_image_broken, because there are too many.
+    /// Number of broken images beyond the series limit of registry_integrity_image_broken.
     IMAGE_BROKEN_OMITTED: GAUGE = "registry_integrity_image_broken_omitted" ["registry"],
-    /// 1 for every image that the last sweep could not judge, 100 of a registry at most. Absent otherwise.
+    /// Images that the last sweep could not verify, at most 100 per registry. Always 1.
     IMAGE_UNVERIFIED: GAUGE = "registry_integrity_image_unverified" ["registry", "repository", "tag"],
-    /// Repositories that the last sweep which read the catalog to its end was to look at. Absent before the first.
+    /// Number of repositories listed by the catalog in the last sweep that read all of it.
     REPOSITORIES: GAUGE = "registry_integrity_repositories" ["registry"],
-    /// Objects that the last complete sweep checked.
+    /// Number of objects checked by the last complete sweep, by kind.
     OBJECTS: GAUGE = "registry_integrity_objects" ["registry", "kind"],
-    /// Configs and layers that the last complete sweep found whole, each by what holds of it that proves most: the registry's word (head), its last byte (byte), or its hash (content).
+    /// Number of intact configs and layers in the last complete sweep, by strongest evidence: length only (head), last byte (byte) or hash of the full content (content).
     BLOBS: GAUGE = "registry_integrity_blobs" ["registry", "evidence"],
-    /// When the last sweep that reached the catalog ended, in seconds since the epoch. Absent before the first.
+    /// Unix time at which the last sweep that reached the catalog finished.
     LAST_SWEEP: GAUGE = "registry_integrity_last_sweep_timestamp_seconds" ["registry"] own,
-    /// When the last sweep that found everything intact ended, in seconds since the epoch. Absent before the first.
+    /// Unix time at which the last sweep that found everything intact finished.
     LAST_SUCCESS: GAUGE = "registry_integrity_last_success_timestamp_seconds" ["registry"] own,
-    /// Whether the last sweep that reached the registry checked no image (1) or at least one (0). Absent before the first.
+    /// Whether the last sweep that reached the registry found no image to check.
     EMPTY: GAUGE = "registry_integrity_empty" ["registry"],
-    /// How long the last sweep took. Absent before the first.
+    /// Duration of the last sweep.
     SWEEP_DURATION: GAUGE = "registry_integrity_sweep_duration_seconds" ["registry"] own,
-    /// Configured time between the starts of two sweeps.
+    /// Configured interval between the starts of two sweeps.
     SWEEP_INTERVAL: GAUGE = "registry_integrity_sweep_interval_seconds" ["registry"] own,
-    /// Sweeps that ended, by how far they came.
+    /// Number of finished sweeps, by outcome.
     SWEEPS: COUNTER = "registry_integrity_sweeps_total" ["registry", "outcome"] own,
-    /// Objects that the registry served in one response of a sweep and not in another, as a stale replica or cache makes it do; counted once per sweep.
+    /// Number of objects that the registry served in one response of a sweep but not in another, as with a stale replica or cache. Each object counts once per sweep.
     CONTRADICTIONS: COUNTER = "registry_integrity_contradictions_total" ["registry"],
-    /// HTTP exchanges with the registry, by how they ended.
+    /// Number of HTTP requests to the registry, by method and result.
     REQUESTS: COUNTER = "registry_integrity_requests_total" ["registry", "method", "code"] own,
-    /// Time from a request to the head of its answer, or to what came instead of one.
+    /// Time from sending a request until response headers or an error.
     REQUEST_DURATION: HISTOGRAM = "registry_integrity_request_duration_seconds" ["registry", "method"] own,
-    /// Bytes of response bodies that were read.
+    /// Number of bytes read from response bodies.
     RECEIVED_BYTES: COUNTER = "registry_integrity_received_bytes_total" ["registry"] own,
-    /// Those of them that asked a token service.
+    /// Number of requests to token services, by result.
     TOKEN_REQUESTS: COUNTER = "registry_integrity_token_requests_total" ["registry", "code"] own,
-    /// Requests that may be in flight now: as many as the registry answers without queueing, up to the configured concurrency.
+    /// Current limit of concurrent requests, adapted to the registry's load.
     CONCURRENCY: GAUGE = "registry_integrity_concurrency" ["registry"] own,
-    /// 1, with the host and port by which image references name the registry, as its URL says them.
+    /// Host and port of the registry as they appear in image references. Always 1.
     REGISTRY_INFO: GAUGE = "registry_integrity_registry_info" ["registry", "host"] own,
-    /// Whether the configuration, when it was last read, could be taken up (1), or an older one is in use (0).
+    /// Whether the last configuration reload succeeded.
     CONFIG_RELOADED: GAUGE = "registry_integrity_config_last_reload_successful" [] own,
-    /// When a configuration was last taken up, in seconds since the epoch.
+    /// Unix time of the last successful configuration reload.
     CONFIG_RELOAD_TIME: GAUGE = "registry_integrity_config_last_reload_success_timestamp_seconds" [] own,
-    /// Whether the state could be written when that was last tried (1), or what becomes known is lost with this process (0). Absent without --storage.path.
+    /// Whether the last write to --storage.path succeeded (1). If 0, new results would be lost on restart.
     STORAGE_WRITABLE: GAUGE = "registry_integrity_storage_writable" [] own,
-    /// 1, with the version and the source revision that this program was built from.
+    /// Version and source revision of this program. Always 1.
     BUILD_INFO: GAUGE = "registry_integrity_build_info" ["version", "revision"] own,
 }

@@ -1,4 +1,4 @@
-//! What to do about what was found: how to confirm it by hand, and the mending that is known to help, as commands for a shell.
+//! Remedies: shell commands that confirm a failure manually, and repairs that are known to work.
 
 mod shell;
 mod steps;
@@ -13,38 +13,40 @@ pub fn in_short(failure: &Failure) -> &'static str {
     let is_manifest = matches!(failure.kind, Kind::Manifest | Kind::Child);
     match (failure.reason, is_manifest) {
         (Reason::Missing, _) if failure.digest.is_none() => {
-            "Push the image under this name again, or delete the tag: it is listed and leads nowhere."
+            "The tag points to nothing. Push the image again, or delete the tag."
         }
         (Reason::Missing, true) => {
-            "Run no garbage collection. If the bytes still lie on the registry's disk, link them again; otherwise push the \
+            "Do not run garbage collection. If the data is still on the registry's disk, link it again. Otherwise push the \
              image again with all its platforms."
         }
         (Reason::Missing, false) => {
-            "Upload it again without asking first whether it is there: a push that says the layer exists already mends \
-             nothing."
+            "Upload the object again with the commands below. A normal push may skip it (\"Layer already exists\")."
         }
         (Reason::Unreadable, _) => {
-            "A cache promises what the storage does not hold: remove what is left of the file, restart the registry, upload \
-             it again."
+            "The registry's cache still lists data that is gone. Delete any leftover file, restart the registry, then upload \
+             again."
         }
         (Reason::SizeMismatch | Reason::DigestMismatch, _) => {
-            "A push alone mends nothing: remove the file from the registry's storage, restart the registry, upload it again."
+            "A push does not repair this. Delete the file from the registry's storage, restart the registry, then upload \
+             again."
         }
-        (Reason::Malformed, _) => "Build the image again and push it.",
+        (Reason::Malformed, _) => "Rebuild the image and push it.",
     }
 }
 
-/// What to do about something that could not be judged.
+/// What to do about something that could not be verified.
 pub fn after_unverified(cause: Cause) -> &'static str {
     match cause {
         Cause::Incomplete => {
-            "Check the filters and names in the configuration, and what the probe's credentials may list."
+            "Check the filters and names in the configuration, and the permissions of the probe's credentials."
         }
-        Cause::Unreachable => "Look at whether the registry is up, and whether its URL is right in the configuration.",
-        Cause::Timeout => "Look at how busy the registry is. It is asked again in the next sweep.",
-        Cause::Unauthorized => "Give the probe credentials that may pull this; the registry refused what it has.",
-        Cause::RateLimited => "Set rate_limit for this registry, or give the probe a login with a higher limit.",
-        Cause::ServerError => "Read the registry's own log for these minutes. It is asked again in the next sweep.",
-        Cause::Protocol => "Read the detail: the answer makes no sense, or a limit was hit.",
+        Cause::Unreachable => "Check that the registry is running and that its URL is correct.",
+        Cause::Timeout => "Check the load of the registry. The next sweep tries again.",
+        Cause::Unauthorized => {
+            "The registry rejected the probe's credentials. Configure credentials with pull permission."
+        }
+        Cause::RateLimited => "Set rate_limit for this registry, or configure credentials with a higher limit.",
+        Cause::ServerError => "Check the registry's log. The next sweep tries again.",
+        Cause::Protocol => "The response is invalid, or a limit was exceeded; see the detail.",
     }
 }

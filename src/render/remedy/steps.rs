@@ -1,4 +1,4 @@
-//! The commands, chosen by what is wrong with which kind of object.
+//! The commands, by reason and kind of object.
 
 use std::fmt::Write as _;
 
@@ -6,24 +6,24 @@ use super::shell::{is_media_type, quoted};
 use crate::oci::{Algorithm, Digest, MANIFEST_ACCEPT};
 use crate::report::{Failure, Kind, Reason};
 
-/// Where distribution keeps its files unless it is told otherwise.
+/// Default storage directory of distribution.
 const STORAGE_ROOT: &str = "/var/lib/registry";
 
-/// How to confirm a failure and how to mend it.
+/// How to confirm and repair a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
-    /// Commands that show the failure to whoever doubts it; they change nothing.
+    /// Commands that show the failure and change nothing.
     pub confirm: Vec<Step>,
-    /// What mends it, in order.
-    pub mend: Vec<Step>,
+    /// Steps that repair it, in order.
+    pub repair: Vec<Step>,
 }
 
-/// Something to do.
+/// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What it is for, and what to look for in its output.
+    /// The purpose, and what to look for in the output.
     pub why: String,
-    /// The command; `None` where there is none to give.
+    /// The command, if there is one.
     pub command: Option<String>,
 }
 
@@ -38,88 +38,92 @@ impl Step {
 }
 
 impl Remedy {
-    /// For a failure in the registry of a URL.
+    /// The remedy for a failure in the registry at `url`.
     pub fn of(failure: &Failure, url: &str) -> Self {
-        let place = Place { failure, url: url.trim_end_matches('/') };
-        let Some(digest) = &failure.digest else { return place.of_a_tag_that_leads_nowhere() };
+        let target = Target { failure, url: url.trim_end_matches('/') };
+        let Some(digest) = &failure.digest else { return target.dangling_tag() };
         let is_manifest = matches!(failure.kind, Kind::Manifest | Kind::Child);
-        let mut confirm = vec![if is_manifest { place.read_manifest(digest) } else { place.read_blob(digest) }];
+        let mut confirm = vec![if is_manifest { target.read_manifest(digest) } else { target.read_blob(digest) }];
         confirm.extend(on_disk(digest));
-        confirm.extend(place.verify("Walk the whole image again, every platform:"));
-        let mut mend = Vec::new();
+        confirm.extend(target.verify("Check the complete image again, every platform:"));
+        let mut repair = Vec::new();
         match failure.reason {
             Reason::Malformed => {
-                mend.push(Step::say("Build the image again and push it: no registry can mend these bytes."))
+                repair.push(Step::say("Rebuild the image and push it: the content itself is invalid."))
             }
             Reason::Missing if is_manifest => {
-                mend.push(Step::say("Run no garbage collection until this is mended: it would delete what is left."));
-                mend.push(place.link_again(digest));
-                mend.push(place.copy_manifest(digest));
+                repair.push(Step::say(
+                    "Do not run garbage collection before this is repaired: it would delete the remaining data.",
+                ));
+                repair.push(target.link_again(digest));
+                repair.push(target.copy_manifest(digest));
             }
-            Reason::Missing => mend.extend(place.upload(digest)),
+            Reason::Missing => repair.extend(target.upload(digest)),
             Reason::Unreadable | Reason::SizeMismatch | Reason::DigestMismatch => {
                 if failure.reason == Reason::SizeMismatch {
-                    mend.push(Step::say(
-                        "If the file on the registry's disk has the right digest, the image itself names a wrong length: build \
-                         it again.",
+                    repair.push(Step::say(
+                        "If the file on the registry's disk has the right hash, the image itself declares the wrong size: rebuild \
+                         it.",
                     ));
                 }
-                mend.extend(remove_file(digest));
-                mend.push(Step::say(
-                    "Restart the registry, or flush its cache: until then it answers 201 and writes nothing.",
+                repair.extend(remove_file(digest));
+                repair.push(Step::say(
+                    "Restart the registry or flush its cache. Until then, it answers an upload with 201 but writes nothing.",
                 ));
                 if is_manifest {
-                    mend.push(place.copy_manifest(digest));
+                    repair.push(target.copy_manifest(digest));
                 } else {
-                    mend.extend(place.upload(digest));
+                    repair.extend(target.upload(digest));
                 }
             }
         }
         if failure.reason != Reason::Malformed {
-            mend.push(Step::say("If nobody has the bytes any more, build the image again and push all its platforms."));
+            repair.push(Step::say("If no copy of the data exists, rebuild the image and push all its platforms."));
         }
-        mend.extend(place.verify("Believe it when it was read again:"));
-        Self { confirm, mend }
+        repair.extend(target.verify("Finally, check that it is fixed:"));
+        Self { confirm, repair }
     }
 }
 
-/// A failure and where it lies.
-struct Place<'a> {
+/// A failure and the URL of its registry.
+struct Target<'a> {
     failure: &'a Failure,
     url: &'a str,
 }
 
-impl Place<'_> {
-    fn of_a_tag_that_leads_nowhere(&self) -> Remedy {
-        let Some(image) = self.failure.images.first() else { return Remedy { confirm: Vec::new(), mend: Vec::new() } };
+impl Target<'_> {
+    fn dangling_tag(&self) -> Remedy {
+        let Some(image) = self.failure.images.first() else {
+            return Remedy { confirm: Vec::new(), repair: Vec::new() };
+        };
         let address = quoted(&format!("{}/v2/{}/manifests/{}", self.url, image.repository, image.reference));
         let confirm = vec![
             Step::run(
-                "Ask for it. 404 confirms that the name leads nowhere:",
+                "Request the manifest. 404 confirms that the tag points to nothing:",
                 format!("curl -sS -o /dev/null -w '%{{http_code}}\\n' -H 'Accept: {MANIFEST_ACCEPT}' {address}"),
             ),
-            Step::run("It is listed all the same:", format!("curl -sS {}", quoted(&self.at("tags/list")))),
+            Step::run("The tag is listed anyway:", format!("curl -sS {}", quoted(&self.at("tags/list")))),
         ];
         let plain = if self.url.starts_with("http://") { " --dest-tls-verify=false" } else { "" };
-        let mut mend = vec![
+        let mut repair = vec![
             Step::run(
-                "Copy the image from where it still is; put that in the place of SOURCE:",
+                "Copy the image from a registry that still has it; replace SOURCE with its name there:",
                 format!(
                     "skopeo copy --all{plain} docker://SOURCE {}",
                     quoted(&format!("docker://{}/{image}", self.host()))
                 ),
             ),
-            Step::say("If nothing needs the name any more, delete the tag with whatever manages this registry."),
+            Step::say("If the tag is no longer needed, delete it with the tool that manages this registry."),
         ];
-        mend.extend(self.verify("Believe it when it was read again:"));
-        Remedy { confirm, mend }
+        repair.extend(self.verify("Finally, check that it is fixed:"));
+        Remedy { confirm, repair }
     }
 
     fn at(&self, rest: &str) -> String {
         format!("{}/v2/{}/{rest}", self.url, self.failure.repository)
     }
 
-    /// Host, port and path, as image names begin.
+    /// Host, port and path, the beginning of image names.
     fn host(&self) -> &str {
         self.url.split_once("://").map_or(self.url, |(_, host)| host)
     }
@@ -131,7 +135,7 @@ impl Place<'_> {
     fn verify(&self, why: &str) -> Option<Step> {
         let image = self.failure.images.first()?;
         let plain = if self.url.starts_with("http://") { " --plain-http" } else { "" };
-        // What the last byte does not show is to be seen again.
+        // The last byte does not show these failures.
         let evidence = match self.failure.reason {
             Reason::Missing | Reason::Malformed => "",
             Reason::Unreadable | Reason::SizeMismatch | Reason::DigestMismatch => " --evidence content",
@@ -144,18 +148,19 @@ impl Place<'_> {
         let address = quoted(&self.at(&format!("manifests/{digest}")));
         let ask = format!("curl -sS -H 'Accept: {MANIFEST_ACCEPT}'");
         match (self.failure.reason, sum(digest)) {
-            (Reason::DigestMismatch, Some((program, hex))) => {
-                Step::run(format!("Read it and hash it. Whole, it is {hex}:"), format!("{ask} {address} | {program}"))
-            }
+            (Reason::DigestMismatch, Some((program, hex))) => Step::run(
+                format!("Download and hash it. The correct hash is {hex}:"),
+                format!("{ask} {address} | {program}"),
+            ),
             (Reason::Missing, _) => Step::run(
-                "Ask for it by its digest. 404 confirms the failure, however well its tag answers:",
+                "Request it by digest. 404 confirms the failure, even if the tag answers 200:",
                 format!("{ask} -o /dev/null -w '%{{http_code}}\\n' {address}"),
             ),
             (reason, _) => Step::run(
                 match reason {
-                    Reason::Malformed => "Read it: this is no manifest:",
-                    Reason::SizeMismatch => "Count its bytes, and hold them against what the index says:",
-                    _ => "Read it to its end; curl says where it stops:",
+                    Reason::Malformed => "Download it; it is not a valid manifest:",
+                    Reason::SizeMismatch => "Count its bytes and compare with the size in the index:",
+                    _ => "Download it; curl reports where it stops:",
                 },
                 if reason == Reason::SizeMismatch {
                     format!("{ask} {address} | wc -c")
@@ -166,15 +171,15 @@ impl Place<'_> {
         }
     }
 
-    /// By its bytes, never by a status: a registry with a cache promises what it does not have.
+    /// Checks the bytes, because a registry with a cache answers 200 for data that is gone.
     fn read_blob(&self, digest: &Digest) -> Step {
         let address = quoted(&self.at(&format!("blobs/{digest}")));
         match sum(digest) {
             Some((program, hex)) => Step::run(
-                format!("Read it and hash it; believe no status. Whole, it is {hex}:"),
+                format!("Download and hash it; a status of 200 proves nothing. The correct hash is {hex}:"),
                 format!("curl -sSL {address} | {program}"),
             ),
-            None => Step::run("Read it, and count the bytes:", format!("curl -sSL {address} | wc -c")),
+            None => Step::run("Download it and count the bytes:", format!("curl -sSL {address} | wc -c")),
         }
     }
 
@@ -182,8 +187,8 @@ impl Place<'_> {
         let (file, media_type) = (quoted(&data_file(digest)), self.media_type());
         let address = quoted(&self.at(&format!("manifests/{digest}")));
         Step::run(
-            "On the registry's host, if that file is there: link it again. Tags are not touched. (Another root than \
-             /var/lib/registry stands in its configuration.)",
+            "On the registry's host, if this file exists: link it again. Tags do not change. (Replace /var/lib/registry with \
+             `storage.filesystem.rootdirectory` from the registry's configuration.)",
             format!("curl -sS --fail-with-body -X PUT -H 'Content-Type: {media_type}' --data-binary @{file} {address}"),
         )
     }
@@ -192,8 +197,8 @@ impl Place<'_> {
         let (repository, media_type) = (&self.failure.repository, self.media_type());
         let address = quoted(&self.at(&format!("manifests/{digest}")));
         Step::run(
-            "If another registry has it: push its config and layers first (the command for each stands with its own failure), \
-             then put the same bytes back. Put that registry's URL in the place of SOURCE:",
+            "If another registry has it: upload its config and layers first (see the commands of their own failures), then \
+             upload the same manifest. Replace SOURCE with that registry's URL:",
             format!(
                 "curl -sSf -H 'Accept: {MANIFEST_ACCEPT}' -o manifest.json SOURCE/v2/{repository}/manifests/{digest} &&\n\
                  curl -sS --fail-with-body -X PUT -H 'Content-Type: {media_type}' --data-binary @manifest.json {address}"
@@ -219,15 +224,15 @@ impl Place<'_> {
         );
         vec![
             Step::run(
-                "Get it from where it still is: put another registry's URL in the place of SOURCE.",
+                "Download it from another registry; replace SOURCE with its URL:",
                 format!("curl -sSfL -o blob SOURCE/v2/{repository}/blobs/{digest}{check}"),
             ),
-            Step::run("Upload it, without asking first whether it is there:", upload),
+            Step::run("Upload it, without checking first whether it exists:", upload),
         ]
     }
 }
 
-/// Where distribution keeps an object's bytes.
+/// Path of an object's data in distribution's storage.
 fn data_file(digest: &Digest) -> String {
     let text = digest.to_string();
     let (algorithm, hex) = text.split_once(':').unwrap_or(("sha256", &text));
@@ -238,7 +243,7 @@ fn data_file(digest: &Digest) -> String {
 fn on_disk(digest: &Digest) -> Option<Step> {
     let (program, _) = sum(digest)?;
     Some(Step::run(
-        "On the registry's host, where it keeps files: is the data there, and does it have that hash?",
+        "On the registry's host: check that the file exists and has this hash:",
         format!("{program} {}", quoted(&data_file(digest))),
     ))
 }
@@ -246,12 +251,12 @@ fn on_disk(digest: &Digest) -> Option<Step> {
 fn remove_file(digest: &Digest) -> Option<Step> {
     sum(digest)?;
     Some(Step::run(
-        "On the registry's host, unless its hash is right there: remove the file, as no push writes over it.",
+        "On the registry's host, delete the file unless its hash is correct. A push will not overwrite it.",
         format!("rm -f {}", quoted(&data_file(digest))),
     ))
 }
 
-/// The program that hashes so, and what it prints if all is well.
+/// The program for the algorithm, and the expected hash.
 fn sum(digest: &Digest) -> Option<(&'static str, String)> {
     let program = match digest.algorithm()? {
         Algorithm::Sha256 => "sha256sum",

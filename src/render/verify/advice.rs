@@ -1,4 +1,4 @@
-//! What to do about what was found: the mending that is known to help, by reason and kind.
+//! Advice for each finding, by reason and kind.
 
 use crate::report::{Cause, Failure, Kind, Reason};
 
@@ -7,41 +7,41 @@ pub fn after_failure(failure: &Failure) -> &'static str {
     let is_manifest = matches!(failure.kind, Kind::Manifest | Kind::Child);
     match (failure.reason, is_manifest) {
         (Reason::Missing, _) if failure.digest.is_none() && failure.kind == Kind::Child => {
-            "build and push the image for this platform too, or do not ask for it"
+            "build and push the image for this platform too, or do not require it"
         }
         (Reason::Missing, _) if failure.digest.is_none() => {
-            "look at whether the push ended, and pushed this name; if the registry only needs time, use --retry-for"
+            "check that the push succeeded and that the name is correct; for an eventually consistent registry, use --retry-for"
         }
         (Reason::Missing, true) => {
-            "push the image again, with all its platforms; then look for what deletes untagged manifests (a garbage \
+            "push the image again with all its platforms; then find the job that deletes untagged manifests (garbage \
              collection, a retention rule)"
         }
         (Reason::Missing, false) => {
-            "push the image again; if the push says that the layer exists already, restart the registry or flush its \
+            "push the image again; if the push reports that the layer already exists, restart the registry or flush its \
              cache first"
         }
         (Reason::Unreadable, _) => {
-            "restart the registry or flush its cache, which promises what the storage does not hold; then push again"
+            "restart the registry or flush its cache, which lists data that is gone; then push again"
         }
         (Reason::SizeMismatch | Reason::DigestMismatch, _) => {
-            "a push does not mend this: remove the blob's file from the registry's storage, flush its cache, push \
-             again; if the image was built so, build it anew"
+            "a push does not repair this: delete the blob's file from the registry's storage, flush its cache, push \
+             again; if the image itself declares the wrong size, rebuild it"
         }
-        (Reason::Malformed, _) => "build the image anew and push it",
+        (Reason::Malformed, _) => "rebuild the image and push it",
     }
 }
 
-/// What to do about something that could not be judged.
+/// What to do about something that could not be verified.
 pub fn after_unverified(cause: Cause) -> Option<&'static str> {
     match cause {
         Cause::Unreachable => {
-            Some("look at whether the registry is up and its name is right; one without TLS needs --plain-http")
+            Some("check that the registry is running and that its name is correct; without TLS it needs --plain-http")
         }
-        Cause::Timeout | Cause::ServerError => Some("try again, or let --retry-for do it"),
-        Cause::Unauthorized => {
-            Some("docker login or podman login, or --username and --password-stdin; or the repository does not exist")
-        }
-        Cause::RateLimited => Some("try again later; a login may have a higher limit"),
+        Cause::Timeout | Cause::ServerError => Some("try again, or use --retry-for"),
+        Cause::Unauthorized => Some(
+            "log in (docker login, podman login, or --username with --password-stdin), or check that the repository exists",
+        ),
+        Cause::RateLimited => Some("try again later; an account may have a higher limit"),
         Cause::Incomplete => Some("check that the repository exists and that the credentials may list all of its tags"),
         Cause::Protocol => None,
     }

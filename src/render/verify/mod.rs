@@ -1,4 +1,4 @@
-//! What was found, for people: a tree for each image, what is wrong in full, and one line for each image at the end.
+//! The text output of `verify`: a tree for each image, the findings, and one line for each image at the end.
 
 mod advice;
 
@@ -16,12 +16,12 @@ use crate::report::Verdict;
 use crate::report::{Cause, Report};
 use advice::{after_failure, after_unverified};
 
-/// Columns behind the object: its length, the time that it took, what was found.
-const BEHIND: usize = " 1023.99 MiB".len() + " 9999ms".len() + "  DIGEST_MISMATCH".len();
-/// From this many columns on, digests are written in full.
+/// Width of the columns after the object: size, duration, state.
+const STATE_COLUMNS: usize = " 1023.99 MiB".len() + " 9999ms".len() + "  DIGEST_MISMATCH".len();
+/// Minimum terminal width for full digests.
 const WIDE: usize = 150;
 
-/// Writes what was found. With `drawn`, the tree has branches; without, its lines are plain.
+/// Writes the results. With `drawn`, the tree has branch lines.
 pub fn text(looks: &[Verification], terminal: Terminal, drawn: bool, out: &mut dyn io::Write) -> io::Result<()> {
     for look in looks {
         for (name, tree) in &look.trees {
@@ -52,14 +52,14 @@ pub fn rows(tree: &Tree, terminal: Terminal, drawn: bool) -> Vec<String> {
 }
 
 fn line(row: &Row, terminal: Terminal, drawn: bool) -> String {
-    let width = terminal.width.max(BEHIND + 20);
+    let width = terminal.width.max(STATE_COLUMNS + 20);
     let guides = guides(&row.last, drawn);
     let digest = row.digest.as_ref().map(ToString::to_string).unwrap_or_default();
     let digest = match digest.split_once(':') {
         Some((_, hex)) if width < WIDE => hex.chars().take(12).collect(),
         _ => digest,
     };
-    let label_width = width - BEHIND;
+    let label_width = width - STATE_COLUMNS;
     let what = fit(&format!("{guides}{} {digest}", row.label), label_width);
     let size = row.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default();
     let took = row.took.map(shown).unwrap_or_default();
@@ -93,13 +93,13 @@ fn colour(colour: AnsiColor) -> Style {
 fn shown_mark(row: &Row) -> (Style, String) {
     match row.mark {
         Mark::Waiting => (Style::new(), "...".to_string()),
-        Mark::Confirming => (colour(AnsiColor::Yellow), "asked again".to_string()),
+        Mark::Confirming => (colour(AnsiColor::Yellow), "confirming".to_string()),
         Mark::Intact if row.evidence == Some(evidence::Evidence::Head) => {
             (AnsiColor::Green.on_default(), "length only".to_string())
         }
         Mark::Intact => (AnsiColor::Green.on_default(), "ok".to_string()),
         Mark::Absent => (Style::new(), "absent, allowed".to_string()),
-        Mark::Unwanted => (Style::new(), "not asked for".to_string()),
+        Mark::Unwanted => (Style::new(), "not requested".to_string()),
         Mark::Failed(reason) => (colour(AnsiColor::Red), reason.as_str().to_uppercase()),
         Mark::Unverified(cause) => (colour(AnsiColor::Yellow), format!("? {cause}")),
     }
@@ -109,7 +109,7 @@ fn write_findings(report: &Report, terminal: Terminal, out: &mut dyn io::Write) 
     for (n, failure) in report.failures.iter().enumerate() {
         render::write_failure(failure, report, terminal, out)?;
         let advice = after_failure(failure);
-        // Where several are to be mended alike, that is said once, below the last.
+        // Equal advice is written once, after the last failure.
         if report.failures.get(n + 1).is_none_or(|next| after_failure(next) != advice) {
             terminal.line(out, 4, &format!("next: {advice}"))?;
         }
@@ -143,10 +143,10 @@ fn write_conclusion(
     let absent: Vec<String> = tree.absent_platforms.iter().map(|platform| format!("no {platform}")).collect();
     let mut said = absent;
     if failed > 0 {
-        said.push(format!("{failed} of {objects} failed"));
+        said.push(format!("{failed} of {objects} broken"));
     }
     if unverified > 0 {
-        said.push(format!("{unverified} of {objects} could not be judged"));
+        said.push(format!("{unverified} of {objects} unverified"));
     }
     let verdict = look.verdict(name);
     if said.is_empty() {
@@ -161,14 +161,14 @@ fn write_conclusion(
     terminal.write(out, 0, (render::style(verdict), &lead), &format!("{name}: {said}, in {took}"))
 }
 
-/// What proves the objects of an image that is intact; `None`: there is nothing to add.
+/// The evidence for an intact image; `None` if there is nothing to add.
 fn evidence(look: &Verification, rows: &[&Row]) -> Option<String> {
     let proved_by = |least: evidence::Evidence| rows.iter().filter(|row| row.evidence == Some(least)).count();
     let (by_length, by_end) = (proved_by(evidence::Evidence::Head), proved_by(evidence::Evidence::LastByte));
     let is_hashed = look.evidence == Evidence::Content;
     if by_length == 0 && by_end == 0 && is_hashed {
         let bytes = rows.iter().filter(|row| row.mark == Mark::Intact).filter_map(|row| row.size).sum();
-        // The images of a registry are hashed together: how fast one of them was is not known.
+        // The images of a registry are hashed together, so that the rate of a single one is unknown.
         let rate = match look.trees.len() {
             1 => format!(", {}", rate(bytes, look.report.duration_seconds)),
             _ => String::new(),
@@ -188,12 +188,12 @@ fn evidence(look: &Verification, rows: &[&Row]) -> Option<String> {
     (!said.is_empty()).then(|| said.join(", "))
 }
 
-/// Bytes a second, for people.
+/// Bytes per second with a unit.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a rate to look at"
+    reason = "for display only"
 )]
 pub fn rate(bytes: u64, seconds: f64) -> String {
     format!("{}/s", HumanBytes((bytes as f64 / seconds.max(0.001)) as u64))

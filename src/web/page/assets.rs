@@ -1,4 +1,4 @@
-//! The style sheet, the script and the icon, each at a path of its own.
+//! The style sheet, the script and the icon.
 
 use std::sync::LazyLock;
 
@@ -14,15 +14,15 @@ use crate::web::rendered::{KEEP, Rendered};
 const STYLE: &str = include_str!("../../../templates/page.css");
 const SCRIPT: &str = include_str!("../../../templates/page.js");
 
-/// Allows what this service serves itself, and no markup of a page to bring its own.
+/// Allows resources of this service only, and nothing inline.
 pub const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
      form-action 'self'; frame-ancestors 'none'",
 );
 
-/// Where the style sheet is, relative to a page.
+/// Relative address of the style sheet.
 pub static STYLE_ADDRESS: LazyLock<String> = LazyLock::new(|| format!("page.css?{}", version(STYLE)));
-/// Where the script is.
+/// Relative address of the script.
 pub static SCRIPT_ADDRESS: LazyLock<String> = LazyLock::new(|| format!("page.js?{}", version(SCRIPT)));
 
 fn version(content: &str) -> String {
@@ -48,7 +48,7 @@ pub struct IconQuery {
     standing: String,
 }
 
-/// `GET /icon.svg?standing=`: a tab tells from afar how things stand.
+/// `GET /icon.svg?standing=`: shows the overall state in the browser's tab.
 pub async fn icon(Query(query): Query<IconQuery>) -> Response {
     let (colour, mark) = match Standing::ALL.into_iter().find(|standing| standing.as_str() == query.standing) {
         Some(Standing::Intact) => ("#1a7f37", "M17 33l10 10 20-22"),

@@ -1,38 +1,36 @@
-//! What happened last: what broke, and what was mended.
+//! Recent events: failures that were detected or resolved.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use super::links::ImageLink;
-use super::moment::{Moment, between, counted};
-use super::problems::{onset, sentence};
+use super::moment::{Moment, counted, range};
+use super::problems::{onset, past_sentence, sentence};
 use super::watched::Watched;
 use crate::oci::Image;
 use crate::render::printable;
 use crate::report::Failure;
 
-/// Images that an event names.
+/// Images listed in an event.
 const IMAGES_SHOWN: usize = 3;
 
-/// Something that happened.
+/// Failures that one sweep detected or resolved.
 pub struct Event {
-    /// When it was seen.
+    /// When the sweep saw it.
     pub at: Moment,
-    /// Of which registry.
+    /// The registry's name.
     pub registry: String,
-    /// True if it broke, false if it was mended.
+    /// True if failures were detected, false if they were resolved.
     pub is_breakage: bool,
-    /// The images that it hit.
+    /// The affected images.
     pub images: Vec<ImageLink>,
-    /// More of them.
+    /// Number of images that are not listed.
     pub images_omitted: usize,
-    /// What was to blame.
-    pub what: String,
-    /// `broke between 02:00 and 02:15 UTC`.
-    pub when: String,
+    /// `The config is missing. Broke between 02:00 and 02:15 UTC`.
+    pub text: String,
 }
 
-/// An end or a beginning of a life.
+/// A failure that was detected or resolved.
 struct Turn<'a> {
     watched: &'a Watched,
     failure: &'a Failure,
@@ -40,7 +38,7 @@ struct Turn<'a> {
     is_breakage: bool,
 }
 
-/// The last events, the latest first, and how many more are remembered.
+/// The most recent events, latest first, and the number of earlier ones.
 pub fn events(watched: &[Watched], limit: usize, now: SystemTime) -> (Vec<Event>, usize) {
     let mut turns: Vec<Turn> = Vec::new();
     for one in watched {
@@ -54,7 +52,7 @@ pub fn events(watched: &[Watched], limit: usize, now: SystemTime) -> (Vec<Event>
     let mut groups: Vec<Vec<Turn>> = Vec::new();
     let mut places: HashMap<(&str, &[Image], SystemTime, bool), usize> = HashMap::new();
     for turn in turns {
-        // What one sweep saw happen to the same images is one event.
+        // All changes that one sweep saw for the same images are one event.
         let sweeps = &turn.watched.known.history.sweeps;
         let sweep = sweeps.partition_point(|sweep| sweep.ended_at < turn.at);
         let at = sweeps.get(sweep).map_or(turn.at, |sweep| sweep.ended_at);
@@ -74,10 +72,15 @@ impl Event {
     fn of(turns: &[Turn], now: SystemTime) -> Option<Self> {
         let Turn { watched, failure, at, is_breakage } = turns.first()?;
         let registry = &watched.registry.name;
-        let sentences: BTreeSet<String> = turns.iter().map(|turn| sentence(turn.failure)).collect();
-        let what = match sentences.first() {
-            Some(only) if sentences.len() == 1 && turns.len() == 1 => only.clone(),
-            _ => counted(turns.len() as u64, "object"),
+        let count = counted(turns.len() as u64, "object");
+        let text = match (*is_breakage, turns.len()) {
+            (true, 1) => format!("{}. {}", sentence(failure), onset(&watched.known.history, failure, now)),
+            (true, _) => format!("{count} are broken. {}", onset(&watched.known.history, failure, now)),
+            (false, 1) => past_sentence(failure, *at, now),
+            (false, _) => format!(
+                "{count} were broken; they were restored, or are no longer referenced ({})",
+                range(failure.last_seen, *at, now)
+            ),
         };
         Some(Self {
             at: Moment::new(*at, now),
@@ -85,12 +88,7 @@ impl Event {
             is_breakage: *is_breakage,
             images: failure.images.iter().take(IMAGES_SHOWN).map(|image| ImageLink::new(registry, image)).collect(),
             images_omitted: failure.images.len().saturating_sub(IMAGES_SHOWN),
-            what,
-            when: if *is_breakage {
-                onset(&watched.known.history, failure, now)
-            } else {
-                format!("whole again, or not needed any more, {}", between(failure.last_seen, *at, now))
-            },
+            text,
         })
     }
 }

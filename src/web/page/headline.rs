@@ -1,4 +1,4 @@
-//! The answer at the top of the page: is everything whole, and how fresh is that knowledge.
+//! The top of the page: the overall state and its age.
 
 use std::time::SystemTime;
 
@@ -9,33 +9,33 @@ use crate::report::Verdict;
 use crate::report::{Cause, ImageCounts};
 use crate::state::State;
 
-/// A result that is older than this many intervals is out of date, as for the alert `RegistryIntegrityProbeStale`.
+/// A result older than this many intervals is stale, as for the alert `RegistryIntegrityProbeStale`.
 const STALE_INTERVALS: u32 = 3;
-/// Registries that a line names.
+/// Registries listed in a line.
 const MAX_NAMES: usize = 5;
 
-/// How a registry stands, in the order of urgency.
+/// The state of a registry, in increasing order of urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Everything was judged and is whole.
+    /// Everything was verified and is intact.
     Intact,
-    /// It was so, but long ago.
+    /// Everything was intact, but the result is out of date.
     Stale,
     /// There was no image to check.
     Empty,
-    /// Something could not be judged.
+    /// Something could not be verified.
     Unverified,
-    /// Nobody has looked yet.
+    /// No sweep has finished yet.
     Unknown,
-    /// Something is known bad.
+    /// Something is broken.
     Broken,
 }
 
 impl Standing {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 6] = [Self::Intact, Self::Stale, Self::Empty, Self::Unverified, Self::Unknown, Self::Broken];
 
-    /// How a registry stands now.
+    /// The current state of a registry.
     pub fn of(watched: &Watched, now: SystemTime) -> Self {
         match watched.known.report.as_deref().map(Verdict::of) {
             None => Self::Unknown,
@@ -47,7 +47,7 @@ impl Standing {
         }
     }
 
-    /// The word, which is also the name of the style.
+    /// The word, which is also the CSS class.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Intact => "intact",
@@ -60,25 +60,25 @@ impl Standing {
     }
 }
 
-/// True if what is known of a registry is older than it should be.
+/// True if the last sweep of a registry is out of date.
 pub fn is_stale(Watched { registry, known }: &Watched, now: SystemTime) -> bool {
     let limit = registry.interval() * STALE_INTERVALS;
     known.last_sweep.is_none_or(|at| now.duration_since(at).unwrap_or_default() > limit)
 }
 
-/// Whether everything is whole, and how fresh that knowledge is.
+/// The overall state and its age.
 pub struct Headline {
-    /// How the worst registry stands.
+    /// The state of the worst registry.
     pub standing: Standing,
-    /// The answer.
+    /// The heading.
     pub title: String,
-    /// How old the oldest result is, and whose it is unless there is only one.
-    pub looked: Option<(Moment, Option<String>)>,
-    /// When everything was intact for the last time, unless it is now.
+    /// The oldest result, with its registry if there are several.
+    pub oldest: Option<(Moment, Option<String>)>,
+    /// When everything was last intact, unless it is now.
     pub last_success: Option<Moment>,
-    /// What else one must know to trust it.
+    /// Details that qualify the heading.
     pub lines: Vec<String>,
-    /// What to do about that.
+    /// What to do.
     pub advice: Vec<&'static str>,
 }
 
@@ -91,10 +91,10 @@ impl Headline {
         let title = match worst {
             None => "No registry is configured".to_string(),
             Some(Standing::Broken) => format!("{} broken", counted(images.unwrap_or_default().broken, "image")),
-            Some(Standing::Unknown) => "Not known yet".to_string(),
+            Some(Standing::Unknown) => "First sweep in progress".to_string(),
             Some(Standing::Unverified) => "Not everything could be verified".to_string(),
             Some(Standing::Empty) => "EMPTY: no image was checked".to_string(),
-            Some(Standing::Stale) => "Everything was intact, but that is long ago".to_string(),
+            Some(Standing::Stale) => "Everything was intact, but the result is out of date".to_string(),
             Some(Standing::Intact) => "Everything is intact".to_string(),
         };
         let mut lines = Vec::new();
@@ -106,27 +106,27 @@ impl Headline {
             names(standings.iter().filter(|(standing, one)| wanted(*standing, one)).map(|it| it.1))
         };
         let unknown = named(&|standing, _| standing == Standing::Unknown);
-        lines.extend(unknown.map(|names| format!("Not looked at yet: {names}.")));
+        lines.extend(unknown.map(|names| format!("Waiting for first results from: {names}.")));
         let empty = named(&|_, one| one.known.report.as_deref().is_some_and(|report| report.empty));
         lines.extend(empty.map(|names| format!("EMPTY, no image was checked: {names}.")));
         let unverified = named(&|standing, one| {
             let found = one.known.report.as_deref().is_some_and(|report| !report.unverified.is_empty());
             found || standing == Standing::Unverified
         });
-        lines.extend(unverified.map(|names| format!("Not verified as a whole: {names}.")));
+        lines.extend(unverified.map(|names| format!("Not completely verified: {names}.")));
         let stale = named(&|standing, one| standing != Standing::Unknown && is_stale(one, now));
-        lines.extend(stale.map(|names| format!("Older than {STALE_INTERVALS} intervals: {names}.")));
-        lines.extend(state.shard().map(|shard| format!("This is shard {shard}: it sees its own repositories alone.")));
+        lines.extend(stale.map(|names| format!("Last sweep older than {STALE_INTERVALS} intervals: {names}.")));
+        lines.extend(state.shard().map(|shard| format!("This is shard {shard}. It checks only its own repositories.")));
         if let Some(reload) = state.last_reload().filter(|reload| !reload.is_successful()) {
             let since = Moment::new(reload.last_success, now).exact;
             lines.push(format!(
-                "The configuration could not be reloaded; the one of {since} is in use. The log says why."
+                "The last configuration reload failed. The configuration of {since} is still in use. See the log."
             ));
         }
         Self {
             standing: worst.unwrap_or(Standing::Unknown),
             title,
-            looked: oldest(watched, now),
+            oldest: oldest(watched, now),
             last_success: last_success(watched, now).filter(|_| worst != Some(Standing::Intact)),
             lines,
             advice: advice(watched, worst),
@@ -134,13 +134,13 @@ impl Headline {
     }
 }
 
-/// What to do, where no failure says that.
+/// What to do if nothing is broken.
 fn advice(watched: &[Watched], worst: Option<Standing>) -> Vec<&'static str> {
     match worst {
-        None => vec!["Name one: start with --registry URL, or list it under registries in the file of --config.file."],
-        Some(Standing::Unknown) => vec!["The first sweep tells. This page follows it."],
+        None => vec!["Start with --registry URL, or add the registry to the file of --config.file."],
+        Some(Standing::Unknown) => vec!["This page updates automatically."],
         Some(Standing::Stale) => {
-            vec!["Look at the log of this program, and whether it has the time it needs: sweeps no longer end."]
+            vec!["Sweeps no longer finish. Check this program's log and its CPU limit."]
         }
         Some(Standing::Empty) => {
             vec![
@@ -171,7 +171,7 @@ fn oldest(watched: &[Watched], now: SystemTime) -> Option<(Moment, Option<String
     Some((Moment::new(at, now), (watched.len() > 1).then(|| printable(name))))
 }
 
-/// `None` as soon as one registry never was.
+/// `None` if one registry has never been fully intact.
 fn last_success(watched: &[Watched], now: SystemTime) -> Option<Moment> {
     let all: Option<Vec<SystemTime>> = watched.iter().map(|one| one.known.last_success).collect();
     all?.into_iter().min().map(|at| Moment::new(at, now))

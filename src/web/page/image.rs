@@ -1,55 +1,56 @@
-//! `GET /image?registry=&image=&part=`: one image, its whole tree, and what to do about it.
+//! `GET /image?registry=&image=&part=`: one image with its failures and its object tree.
 
+use std::ops::Range;
 use std::time::SystemTime;
 
 use super::headline::Standing;
 use super::links::{ImageLink, Name, address};
-use super::moment::{Moment, between, bytes};
-use super::problems::{Case, Unjudged, onset, sentence};
+use super::moment::{Moment, bytes};
+use super::problems::{Case, UnverifiedRow, onset, past_sentence};
 use super::watched::Watched;
 use crate::oci::Image;
 use crate::render::printable;
 use crate::render::remedy::quoted;
-use crate::report::{ImageState, Kind};
+use crate::report::{Failure, ImageState, Kind};
 use crate::state::images::{self, ImageNode};
 
-/// Objects of a tree that the page shows at once; it has as many parts as that takes.
+/// Objects of a tree on one page; a larger tree is split into parts.
 const NODES_SHOWN: usize = 600;
-/// Failures of one image whose commands the page shows, past ones that it names, and what of it could not be judged.
+/// Maximum number of open failures, of resolved failures and of unverified objects on the page.
 const CASES_SHOWN: usize = 20;
 
-/// What is known of one image.
+/// One image.
 pub struct ImageView {
     pub registry: String,
     pub name: Name,
     pub digest: Option<Name>,
     pub state: ImageState,
-    /// When the registry was looked at.
-    pub looked: Option<Moment>,
+    /// When the last sweep of the registry finished.
+    pub last_sweep: Option<Moment>,
     pub cases: Vec<Case>,
     pub cases_omitted: usize,
-    /// Where all of its failures are.
+    /// Address of all its open failures.
     pub search: String,
-    pub unjudged: Vec<Unjudged>,
-    pub unjudged_omitted: usize,
-    /// Where all of that is.
-    pub unjudged_search: String,
+    pub unverified: Vec<UnverifiedRow>,
+    pub unverified_omitted: usize,
+    /// Address of all its unverified objects.
+    pub unverified_search: String,
     pub past: Vec<Past>,
     pub past_omitted: usize,
     pub past_search: String,
-    /// Lines of a part of the tree, outermost first; empty if it is not known.
+    /// Lines of a part of the tree in depth-first order; empty if the tree is unknown.
     pub tree: Vec<Branch>,
     pub part: Part,
     pub is_complete: bool,
-    /// Bytes of all its objects, as far as manifests name them; each counts once.
+    /// Total size of its objects according to the manifests; shared objects count once.
     pub size: String,
-    /// To read all of it by hand.
+    /// Commands that check the image.
     pub commands: Vec<String>,
 }
 
-/// Which part of the tree the page shows.
+/// The part of the tree on the page.
 pub struct Part {
-    /// Counted from 1 on.
+    /// The first object, starting at 1.
     pub first: usize,
     pub last: usize,
     pub total: usize,
@@ -57,14 +58,36 @@ pub struct Part {
     pub later: Option<String>,
 }
 
-/// A failure of this image that is over.
-pub struct Past {
-    pub sentence: String,
-    pub when: String,
-    pub over: String,
+impl Part {
+    fn new(registry: &str, image: &Image, part: usize, total: usize) -> Self {
+        let Range { start, end } = nodes(part, total);
+        let at = |part: usize| {
+            let (name, part) = (image.to_string(), part.to_string());
+            address("image", &[("registry", registry), ("image", &name), ("part", &part)]) + "#tree-title"
+        };
+        Self {
+            first: (start + 1).min(end),
+            last: end,
+            total,
+            earlier: (part > 1).then(|| at(part - 1)),
+            later: (end < total).then(|| at(part + 1)),
+        }
+    }
 }
 
-/// An object in the tree, with how many levels are opened and closed around it.
+/// The nodes of a part, which counts from 1.
+fn nodes(part: usize, total: usize) -> Range<usize> {
+    let start = (part - 1) * NODES_SHOWN;
+    start..total.min(start + NODES_SHOWN)
+}
+
+/// A resolved failure of this image.
+pub struct Past {
+    pub text: String,
+    pub onset: String,
+}
+
+/// A line of the tree, with the lists that open and close around it.
 pub struct Branch {
     pub kind: &'static str,
     pub platform: Option<String>,
@@ -78,47 +101,37 @@ pub struct Branch {
     pub hashed_at: Option<String>,
     pub shared: Vec<ImageLink>,
     pub shared_omitted: usize,
-    /// True if it stands in an earlier part, and here only because the first of this one lies below it.
+    /// True if it belongs to an earlier part and only leads to the first object of this one.
     pub is_repeated: bool,
-    /// True if other objects lie below it, in a list of their own.
+    /// True if a list of child objects follows.
     pub has_children: bool,
-    /// Lists that end behind it.
+    /// Lists that end after it.
     pub closes: usize,
 }
 
 impl ImageView {
-    /// One image of a registry, with a part of its tree, counted from 1 on; `None` if nothing is known of it.
+    /// An image with a part of its tree, starting at 1; `None` if the image is unknown.
     pub fn of(watched: &Watched, image: &Image, part: usize, now: SystemTime) -> Option<Self> {
         let Watched { registry, known } = watched;
-        let over: Vec<_> =
-            known.history.resolved.iter().rev().filter(|life| life.failure.images.contains(image)).collect();
-        let past: Vec<Past> = over
-            .iter()
-            .take(CASES_SHOWN)
-            .map(|life| Past {
-                sentence: sentence(&life.failure),
-                when: onset(&known.history, &life.failure, now),
-                over: between(life.failure.last_seen, life.disproved_at, now),
-            })
-            .collect();
+        let is_of_image = |failure: &Failure| failure.images.contains(image);
+        let over: Vec<_> = known.history.resolved.iter().rev().filter(|life| is_of_image(&life.failure)).collect();
+        let past = over.iter().take(CASES_SHOWN).map(|life| Past {
+            text: past_sentence(&life.failure, life.disproved_at, now),
+            onset: onset(&known.history, &life.failure, now),
+        });
         let summary = images::find(registry, image)?;
         let tree = images::tree(registry, image);
         let total = tree.as_ref().map_or(0, |tree| count(&tree.root));
-        // One that was the last may be gone: the image has changed in the meantime.
+        // The image may have changed since the link to this part was rendered.
         let part = part.clamp(1, total.div_ceil(NODES_SHOWN).max(1));
-        let begin = (part - 1) * NODES_SHOWN;
-        let end = total.min(begin + NODES_SHOWN);
-        let mut lines = Lines { registry: &registry.name, image, begin, end, met: 0, branches: Vec::new() };
+        let Range { start, end } = nodes(part, total);
+        let mut lines = Lines { registry: &registry.name, image, begin: start, end, met: 0, branches: Vec::new() };
         if let Some(tree) = &tree {
             lines.add(&tree.root);
         }
-        let at = |part: usize| {
-            let (name, part) = (image.to_string(), part.to_string());
-            address("image", &[("registry", &registry.name), ("image", &name), ("part", &part)]) + "#tree-title"
-        };
-        let failures: Vec<_> = known.failures().iter().filter(|failure| failure.images.contains(image)).collect();
+        let failures: Vec<_> = known.failures().iter().filter(|failure| is_of_image(failure)).collect();
         let entries = known.report.iter().flat_map(|report| &report.unverified);
-        let unjudged: Vec<_> = entries.filter(|entry| entry.images.contains(image)).collect();
+        let unverified: Vec<_> = entries.filter(|entry| entry.images.contains(image)).collect();
         let search =
             |show: &str| address("search", &[("show", show), ("q", &image.to_string()), ("registry", &registry.name)]);
         Some(Self {
@@ -126,23 +139,21 @@ impl ImageView {
             name: Name::new(&image.to_string()),
             digest: summary.digest.map(|digest| Name::new(&digest.to_string())),
             state: summary.state,
-            looked: known.last_sweep.map(|at| Moment::new(at, now)),
+            last_sweep: known.last_sweep.map(|at| Moment::new(at, now)),
             search: search(""),
             cases_omitted: failures.len().saturating_sub(CASES_SHOWN),
             cases: failures.into_iter().take(CASES_SHOWN).map(|it| Case::of(watched, image, it, now)).collect(),
-            unjudged_omitted: unjudged.len().saturating_sub(CASES_SHOWN),
-            unjudged: unjudged.into_iter().take(CASES_SHOWN).map(|it| Unjudged::of(&registry.name, it)).collect(),
-            unjudged_search: search("unverified"),
+            unverified_omitted: unverified.len().saturating_sub(CASES_SHOWN),
+            unverified: unverified
+                .into_iter()
+                .take(CASES_SHOWN)
+                .map(|it| UnverifiedRow::of(&registry.name, it))
+                .collect(),
+            unverified_search: search("unverified"),
             past_omitted: over.len().saturating_sub(CASES_SHOWN),
-            past,
-            past_search: search("mended"),
-            part: Part {
-                first: (begin + 1).min(end),
-                last: end,
-                total,
-                earlier: (part > 1).then(|| at(part - 1)),
-                later: (end < total).then(|| at(part + 1)),
-            },
+            past: past.collect(),
+            past_search: search("resolved"),
+            part: Part::new(&registry.name, image, part, total),
             tree: lines.branches,
             is_complete: tree.as_ref().is_some_and(|tree| tree.complete),
             size: bytes(tree.as_ref().map_or(0, |tree| size(&tree.root))),
@@ -150,7 +161,7 @@ impl ImageView {
         })
     }
 
-    /// The name of the style.
+    /// The state for the page's style.
     pub fn standing(&self) -> Standing {
         match self.state {
             ImageState::Intact => Standing::Intact,
@@ -163,7 +174,7 @@ impl ImageView {
 struct Lines<'a> {
     registry: &'a str,
     image: &'a Image,
-    /// The first object that is shown, and the one behind the last, in the order of the tree.
+    /// The objects of this part, as a half-open range in depth-first order.
     begin: usize,
     end: usize,
     met: usize,
@@ -171,7 +182,7 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// A node and what lies below it, as far as it belongs to the part or leads to its first object.
+    /// Adds a node and its descendants, if they belong to this part or lead to its first object.
     fn add(&mut self, node: &ImageNode) {
         let own = self.met;
         if own >= self.end || own + count(node) <= self.begin {
@@ -222,7 +233,7 @@ impl Lines<'_> {
     }
 }
 
-/// A node and all below it.
+/// Number of nodes in a subtree.
 fn count(node: &ImageNode) -> usize {
     1 + node.needs.iter().map(count).sum::<usize>()
 }

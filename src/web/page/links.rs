@@ -1,14 +1,14 @@
-//! Addresses of pages, relative to each other: every page lies directly below the service's root.
+//! Links between pages. They are relative, because every page is directly below the service's root.
 
 use url::form_urlencoded::Serializer;
 
 use crate::oci::Image;
 use crate::render::printable;
 
-/// Hexadecimal digits that tell one digest from another at a glance.
+/// Hexadecimal digits of an abbreviated digest.
 const DIGITS: usize = 12;
 
-/// A page's address and a query; members without a value are left out.
+/// The address of a page with a query; empty parameters are left out.
 pub fn address(page: &str, query: &[(&str, &str)]) -> String {
     let mut serializer = Serializer::new(String::new());
     for (name, value) in query.iter().filter(|(_, value)| !value.is_empty()) {
@@ -21,9 +21,9 @@ pub fn address(page: &str, query: &[(&str, &str)]) -> String {
 /// An image and its page.
 #[derive(Clone)]
 pub struct ImageLink {
-    /// `repository:tag`, with a digest cut short.
+    /// `repository:tag`, or an abbreviated digest.
     pub name: String,
-    /// In full.
+    /// The full name.
     pub full: String,
     /// Its page.
     pub address: String,
@@ -37,11 +37,11 @@ impl ImageLink {
     }
 }
 
-/// A name with a digest cut short where there is one.
+/// A name in which a digest is abbreviated.
 pub struct Name {
-    /// For the eye.
+    /// With an abbreviated digest.
     pub short: String,
-    /// For who needs all of it.
+    /// The full name.
     pub full: String,
 }
 
@@ -68,13 +68,13 @@ mod tests {
     use crate::oci::Digest;
 
     #[test]
-    fn addresses_carry_any_name() {
+    fn addresses_escape_any_name() {
         assert_eq!(address("search", &[("q", ""), ("page", "")]), "search");
         assert_eq!(address("search", &[("q", "a&b=c d"), ("page", "2")]), "search?q=a%26b%3Dc+d&page=2");
     }
 
     #[test]
-    fn only_digests_are_cut_short() {
+    fn only_digests_are_abbreviated() {
         let digest = Digest::sha256(b"x").to_string();
         assert_eq!(Name::new(&digest).short, format!("{}…", &digest[..19]));
         assert_eq!(Name::new(&format!("app@{digest}")).short, format!("app@{}…", &digest[..19]));

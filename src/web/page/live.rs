@@ -1,4 +1,4 @@
-//! `GET /events`: how far each sweep is, and that one has ended, as server-sent events.
+//! `GET /events`: the progress of sweeps as server-sent events.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,25 +20,25 @@ use crate::web::api_error::ApiError;
 use crate::web::context::Views;
 use crate::web::server::Ending;
 
-/// Between two looks at the state.
-const PAUSE: Duration = Duration::from_millis(500);
-/// Keeps proxies from taking a quiet stream for a dead one.
+/// Interval between two reads of the state.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval of comments that keep proxies from closing a quiet stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A stream ends after this; browsers then ask for another, and whoever may no longer see it is refused.
-const LONGEST: Duration = Duration::from_secs(3600);
+/// Maximum duration of a stream. Browsers then reconnect, and the server checks their credentials again.
+const MAX_DURATION: Duration = Duration::from_secs(3600);
 
-/// Who may watch at once.
+/// Limits the number of streams.
 #[derive(Clone, Debug)]
 pub struct Watchers(Arc<Semaphore>);
 
 impl Watchers {
-    /// So many at once; others are told to come back later.
+    /// At most `count` streams at once; further requests get 503.
     pub fn at_most(count: usize) -> Self {
         Self(Arc::new(Semaphore::new(count)))
     }
 }
 
-/// What a page that shows it knows: it is out of date when this has changed.
+/// A number that changes when an open page is out of date.
 pub fn generation(state: &State) -> u64 {
     let sweeps = |known: crate::state::Snapshot| known.sweeps.iter().sum::<u64>();
     let registries = state.registries();
@@ -47,7 +47,7 @@ pub fn generation(state: &State) -> u64 {
 
 /// One message: everything that changes while a page is open.
 #[derive(PartialEq, Serialize)]
-struct Now {
+struct Update {
     generation: u64,
     sweeping: Vec<Sweep>,
 }
@@ -55,14 +55,14 @@ struct Now {
 #[derive(PartialEq, Serialize)]
 struct Sweep {
     registry: String,
-    /// Repositories that have been walked.
+    /// Completed repositories.
     walked: u64,
-    /// Repositories to walk; 0 until the catalog is read.
+    /// Repositories to check; 0 until the catalog is read.
     repositories: u64,
     objects: u64,
 }
 
-impl Now {
+impl Update {
     fn of(state: &State) -> Self {
         let sweeping = state.registries().into_iter().filter_map(|registry| {
             let progress = registry.known().sweeping?.progress;
@@ -84,12 +84,12 @@ pub async fn events(
     ending: Option<Extension<Ending>>,
 ) -> Response {
     let Ok(place) = watchers.0.try_acquire_owned() else {
-        let refusal = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many pages are watching; try again later");
+        let refusal = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many open pages; try again later");
         return ([(header::RETRY_AFTER, "30")], refusal.into_text()).into_response();
     };
     let shutdown = ending.map_or_else(CancellationToken::new, |Extension(Ending(shutdown))| shutdown);
     let events = Sse::new(messages(views.state, shutdown, place)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    // nginx would hold events back until its buffer is full.
+    // nginx would buffer the events.
     ([("x-accel-buffering", "no")], events).into_response()
 }
 
@@ -98,7 +98,7 @@ struct Watch {
     shutdown: CancellationToken,
     ticks: Interval,
     until: Instant,
-    told: Option<Now>,
+    sent: Option<Update>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -107,9 +107,9 @@ fn messages(
     shutdown: CancellationToken,
     place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    let mut ticks = interval(PAUSE);
+    let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let watch = Watch { state, shutdown, ticks, until: Instant::now() + LONGEST, told: None, _place: place };
+    let watch = Watch { state, shutdown, ticks, until: Instant::now() + MAX_DURATION, sent: None, _place: place };
     stream::unfold(watch, |mut watch| async move {
         loop {
             let Watch { shutdown, ticks, .. } = &mut watch;
@@ -117,10 +117,10 @@ fn messages(
             if tick > watch.until {
                 return None;
             }
-            let now = Now::of(&watch.state);
-            if watch.told.as_ref() != Some(&now) {
+            let now = Update::of(&watch.state);
+            if watch.sent.as_ref() != Some(&now) {
                 let event = Event::default().json_data(&now).ok()?;
-                watch.told = Some(now);
+                watch.sent = Some(now);
                 return Some((Ok(event), watch));
             }
         }

@@ -1,5 +1,5 @@
-//! The pages: is everything whole, how fresh is that knowledge, what is broken, and what to do. They render what is known
-//! and judge nothing; without JavaScript they show the same, only not live.
+//! The pages: the overall state and its age, what is broken, and what to do. They render the state and work without
+//! JavaScript, but then do not update.
 
 mod assets;
 mod events;
@@ -29,7 +29,8 @@ use self::events::{Event, events};
 use self::headline::{Headline, Standing};
 use self::image::ImageView;
 use self::live::{Watchers, generation};
-use self::problems::{Problem, Unjudged, problems};
+use self::moment::clock;
+use self::problems::{Problem, UnverifiedRow, problems};
 use self::registries::RegistryCard;
 use self::search::{Found, Parameters, Rows, Search, Show};
 use self::timeline::Span;
@@ -43,20 +44,20 @@ use crate::render::printable;
 use crate::report::Reason;
 use crate::state::State;
 
-/// Problems that the first page shows; the search has all.
+/// Problems on the overview; the search lists all.
 const PROBLEMS_SHOWN: usize = 8;
-/// What could not be judged, on the first page.
-const UNJUDGED_SHOWN: usize = 8;
-/// Registries that the first page shows.
+/// Unverified objects on the overview.
+const UNVERIFIED_SHOWN: usize = 8;
+/// Registries on the overview.
 const REGISTRIES_SHOWN: usize = 100;
-/// Events that the first page shows.
+/// Events on the overview.
 const EVENTS_SHOWN: usize = 12;
-/// Pages that may follow live, at once.
+/// Open pages that can receive updates at once.
 const WATCHERS: usize = 64;
 
 pub const CONTENT_SECURITY_POLICY: HeaderValue = assets::CONTENT_SECURITY_POLICY;
 
-/// The pages and what they load.
+/// The pages and their resources.
 pub fn router(prefix: &str, views: Views) -> Router<Web> {
     let at = |path: &str| format!("{prefix}{path}");
     Router::new()
@@ -72,12 +73,12 @@ pub fn router(prefix: &str, views: Views) -> Router<Web> {
         .with_state(views)
 }
 
-/// What every page has.
+/// The parts that every page has.
 struct Shell {
     version: &'static str,
     style: &'static str,
     script: &'static str,
-    /// What the page shows is out of date when this has changed.
+    /// The page is out of date when this has changed.
     generation: u64,
     /// The service's clock, in seconds of Unix time.
     now: u64,
@@ -105,12 +106,14 @@ struct OverviewPage {
     problems: Vec<Problem>,
     problems_omitted: usize,
     failures: usize,
-    unjudged: Vec<Unjudged>,
-    unjudged_omitted: usize,
+    unverified: Vec<UnverifiedRow>,
+    unverified_omitted: usize,
     registries: Vec<RegistryCard>,
     registries_omitted: usize,
     events: Vec<Event>,
     events_omitted: usize,
+    /// Start of the recorded history; `None` before the first sweep has finished.
+    watched_since: Option<String>,
     span: Span,
 }
 
@@ -126,7 +129,7 @@ async fn overview(
     query: Result<Query<OverviewQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    // No span was chosen, or one that is none: the page that people come for is not refused for that.
+    // An invalid time range must not hide the overview.
     let days = query.map(|Query(query)| query.days).unwrap_or_default();
     let span = Span::ALL.into_iter().find(|span| span.as_str() == days).unwrap_or(Span::Week);
     let render = move |state: &State| Ok(OverviewPage::of(state, span, SystemTime::now()).render()?);
@@ -138,7 +141,7 @@ impl OverviewPage {
         let watched = Watched::all(state);
         let groups = problems(&watched);
         let (events, events_omitted) = events(&watched, EVENTS_SHOWN, now);
-        let unjudged: Vec<_> = watched
+        let unverified: Vec<_> = watched
             .iter()
             .flat_map(|one| {
                 one.known.report.iter().flat_map(|it| &it.unverified).map(|entry| (&one.registry.name, entry))
@@ -150,27 +153,37 @@ impl OverviewPage {
             problems: groups.iter().take(PROBLEMS_SHOWN).filter_map(|group| Problem::of(group, now)).collect(),
             problems_omitted: groups.len().saturating_sub(PROBLEMS_SHOWN),
             failures: watched.iter().map(|one| one.known.failures().len()).sum(),
-            unjudged_omitted: unjudged.len().saturating_sub(UNJUDGED_SHOWN),
-            unjudged: unjudged.into_iter().take(UNJUDGED_SHOWN).map(|(name, it)| Unjudged::of(name, it)).collect(),
+            unverified_omitted: unverified.len().saturating_sub(UNVERIFIED_SHOWN),
+            unverified: unverified
+                .into_iter()
+                .take(UNVERIFIED_SHOWN)
+                .map(|(name, it)| UnverifiedRow::of(name, it))
+                .collect(),
             registries: watched.iter().take(REGISTRIES_SHOWN).map(|one| RegistryCard::of(one, span, now)).collect(),
             registries_omitted: watched.len().saturating_sub(REGISTRIES_SHOWN),
             events,
             events_omitted,
+            watched_since: watched_since(&watched, now),
             span,
         }
     }
 
-    fn unjudged_total(&self) -> usize {
-        self.unjudged.len() + self.unjudged_omitted
+    fn unverified_total(&self) -> usize {
+        self.unverified.len() + self.unverified_omitted
     }
 
     fn standing(&self) -> Standing {
         self.headline.standing
     }
 
-    fn place(&self) -> &'static str {
+    fn section(&self) -> &'static str {
         "overview"
     }
+}
+
+fn watched_since(watched: &[Watched], now: SystemTime) -> Option<String> {
+    let first = watched.iter().filter_map(|one| one.known.history.sweeps.front());
+    first.map(|sweep| sweep.started_at).min().map(|at| clock(at, now))
 }
 
 #[derive(Template)]
@@ -192,7 +205,7 @@ impl SearchPage {
         registry == printable(&self.search.sent.registry)
     }
 
-    fn place(&self) -> &'static str {
+    fn section(&self) -> &'static str {
         if self.search.show == Show::Images { "images" } else { "findings" }
     }
 }
@@ -205,7 +218,7 @@ async fn search(
 ) -> Response {
     let search = match query.map_err(|rejection| rejection.body_text()).and_then(|Query(sent)| Search::parse(sent)) {
         Ok(search) => search,
-        Err(why) => return NoPage::BadRequest { title: "This search makes no sense", why }.told(&views.state),
+        Err(why) => return NoPage::BadRequest { title: "Invalid search", why }.into_page(&views.state),
     };
     let question = format!("search {:?}", search.sent);
     let render = move |state: &State| {
@@ -231,7 +244,7 @@ impl ImagePage {
         self.view.standing()
     }
 
-    fn place(&self) -> &'static str {
+    fn section(&self) -> &'static str {
         "image"
     }
 }
@@ -256,12 +269,12 @@ async fn image(
         Err(error) => Err(format!("{error}.")),
     }) {
         Ok(asked) => asked,
-        Err(why) => return NoPage::BadRequest { title: "This is no image", why }.told(&views.state),
+        Err(why) => return NoPage::BadRequest { title: "Invalid image name", why }.into_page(&views.state),
     };
     let part = if query.part.is_empty() { Some(1) } else { query.part.parse::<usize>().ok().filter(|part| *part > 0) };
     let Some(part) = part else {
-        let why = "A part of an image's tree has a number from 1 on.".to_string();
-        return NoPage::BadRequest { title: "There is no such part", why }.told(&views.state);
+        let why = "The part must be a number from 1.".to_string();
+        return NoPage::BadRequest { title: "Invalid part", why }.into_page(&views.state);
     };
     let question = format!("image {:?} {image} {part}", query.registry);
     let render = move |state: &State| {
@@ -270,10 +283,10 @@ async fn image(
         let view = watched.and_then(|watched| ImageView::of(&watched, &image, part, SystemTime::now()));
         let Some(view) = view else {
             let why = format!(
-                "Nothing is known of {image} in the registry {}: it is gone, or no sweep has seen it yet.",
+                "No results for {image} in registry {}: it was deleted, or no sweep has seen it yet.",
                 query.registry
             );
-            return Err(NoPage::Unknown { title: "This image is not known", why });
+            return Err(NoPage::Unknown { title: "Unknown image", why });
         };
         Ok(ImagePage { shell: Shell::new(state, ""), view }.render()?)
     };
@@ -293,19 +306,19 @@ impl MessagePage {
         Standing::Unknown
     }
 
-    fn place(&self) -> &'static str {
+    fn section(&self) -> &'static str {
         "message"
     }
 }
 
-/// Why there is no page.
+/// Why a page cannot be shown.
 #[derive(Debug)]
 enum NoPage {
-    /// The request makes no sense.
+    /// The request is invalid.
     BadRequest { title: &'static str, why: String },
-    /// It makes sense, and nothing is known of what it asks for.
+    /// There are no results for the requested image.
     Unknown { title: &'static str, why: String },
-    /// It could not be rendered.
+    /// Rendering failed.
     Failed(ApiError),
 }
 
@@ -322,8 +335,8 @@ impl From<askama::Error> for NoPage {
 }
 
 impl NoPage {
-    /// A page that says so.
-    fn told(self, state: &State) -> Response {
+    /// The error page.
+    fn into_page(self, state: &State) -> Response {
         let (status, title, why) = match self {
             Self::BadRequest { title, why } => (StatusCode::BAD_REQUEST, title, why),
             Self::Unknown { title, why } => (StatusCode::NOT_FOUND, title, why),
@@ -331,12 +344,12 @@ impl NoPage {
         };
         match (MessagePage { shell: Shell::new(state, ""), title, why: printable(&why) }).render() {
             Ok(page) => (status, Html(page)).into_response(),
-            Err(error) => Self::from(error).told(state),
+            Err(error) => Self::from(error).into_page(state),
         }
     }
 }
 
-/// A page, as it was rendered a moment ago or is now. `question` tells it from all others.
+/// Renders a page, or takes it from the cache. `question` is its cache key.
 async fn page(
     views: &Views,
     question: String,
@@ -345,5 +358,5 @@ async fn page(
 ) -> Response {
     let render = |state: &State| Ok(Rendered::text("text/html; charset=utf-8", render(state)?));
     let answered = views.responses.get_or_render(format!("page {question}"), Freshness::Briefly, request, render).await;
-    answered.unwrap_or_else(|why: NoPage| why.told(&views.state))
+    answered.unwrap_or_else(|why: NoPage| why.into_page(&views.state))
 }

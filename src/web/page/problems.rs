@@ -1,11 +1,11 @@
-//! What is broken, as whoever is on call asks for it: which images, which platforms, since when, what to do.
+//! Open failures as an operator needs them: images, platforms, time, what to do.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::time::SystemTime;
 
 use super::links::{ImageLink, Name};
-use super::moment::{Moment, between, clock};
+use super::moment::{Moment, between, clock, range};
 use super::watched::Watched;
 use crate::oci::Image;
 use crate::render::printable;
@@ -13,46 +13,46 @@ use crate::render::remedy::{self, Remedy};
 use crate::report::{Failure, Kind, Outcome, Reason, Unverified};
 use crate::state::history::{Change, History};
 
-/// Images that a problem names.
+/// Images listed in a problem.
 const IMAGES_SHOWN: usize = 6;
-/// Objects that a problem names.
+/// Objects listed in a problem.
 const OBJECTS_SHOWN: usize = 4;
 
-/// The failures that break the same images.
+/// Failures that break the same images.
 pub struct Problem {
-    /// Of which registry.
+    /// The registry's name.
     pub registry: String,
-    /// The images that it breaks.
+    /// The broken images.
     pub images: Vec<ImageLink>,
-    /// More of them.
+    /// Number of images that are not listed.
     pub images_omitted: usize,
     /// The platforms that cannot be pulled.
     pub platforms: Vec<String>,
-    /// What is to blame.
-    pub objects: Vec<Blamed>,
-    /// More of that.
+    /// The broken objects.
+    pub objects: Vec<BrokenObject>,
+    /// Number of objects that are not listed.
     pub objects_omitted: usize,
-    /// When the first of it was seen first.
+    /// When the first failure was detected.
     pub first_seen: Moment,
-    /// `broke between 02:00 and 02:15 UTC`.
+    /// `Broke between 02:00 and 02:15 UTC`.
     pub onset: String,
     /// What to do, in short.
     pub advice: &'static str,
 }
 
-/// An object that failed.
-pub struct Blamed {
-    /// What it is, and what is wrong with it.
+/// A broken object.
+pub struct BrokenObject {
+    /// `The linux/amd64 child manifest is missing`.
     pub sentence: String,
-    /// Its digest, or the name that leads nowhere.
+    /// Its digest, or the dangling tag.
     pub reference: String,
-    /// The word for what is wrong with it.
+    /// Why it is broken.
     pub reason: Reason,
-    /// What was seen.
+    /// The response of the registry.
     pub detail: String,
 }
 
-/// All problems, and how many failures each is made of; what broke last comes first.
+/// All problems with their failures, the most recent first.
 pub fn problems(watched: &[Watched]) -> Vec<(&Watched, Vec<&Failure>)> {
     let mut groups: Vec<(&Watched, Vec<&Failure>)> = Vec::new();
     for one in watched {
@@ -70,7 +70,7 @@ pub fn problems(watched: &[Watched]) -> Vec<(&Watched, Vec<&Failure>)> {
 }
 
 impl Problem {
-    /// A group of failures for people.
+    /// A problem from its failures.
     pub fn of((watched, failures): &(&Watched, Vec<&Failure>), now: SystemTime) -> Option<Self> {
         let first = failures.iter().min_by_key(|failure| failure.first_seen)?;
         let registry = watched.registry.name.as_str();
@@ -79,7 +79,7 @@ impl Problem {
             images: first.images.iter().take(IMAGES_SHOWN).map(|image| ImageLink::new(registry, image)).collect(),
             images_omitted: first.images.len().saturating_sub(IMAGES_SHOWN),
             platforms: platforms(failures.iter().copied()),
-            objects: failures.iter().take(OBJECTS_SHOWN).map(|failure| Blamed::of(failure)).collect(),
+            objects: failures.iter().take(OBJECTS_SHOWN).map(|failure| BrokenObject::of(failure)).collect(),
             objects_omitted: failures.len().saturating_sub(OBJECTS_SHOWN),
             first_seen: Moment::new(first.first_seen, now),
             onset: onset(&watched.known.history, first, now),
@@ -88,8 +88,8 @@ impl Problem {
     }
 }
 
-impl Blamed {
-    /// A failure in words.
+impl BrokenObject {
+    /// The object of a failure.
     pub fn of(failure: &Failure) -> Self {
         Self {
             sentence: sentence(failure),
@@ -100,7 +100,7 @@ impl Blamed {
     }
 }
 
-/// Which platforms failures take away; `every platform` where what all of them need is bad.
+/// Platforms that cannot be pulled; `every platform` if a shared object is broken.
 fn platforms<'a>(failures: impl Iterator<Item = &'a Failure>) -> Vec<String> {
     let mut named = BTreeSet::new();
     for failure in failures {
@@ -113,34 +113,52 @@ fn platforms<'a>(failures: impl Iterator<Item = &'a Failure>) -> Vec<String> {
     named.into_iter().collect()
 }
 
-/// `The linux/amd64 child is missing`.
+/// Added to a resolved failure. A sweep cannot tell which of the two it was.
+pub const RESOLVED: &str = "it was restored, or is no longer referenced";
+
+/// `The linux/amd64 child manifest is missing`.
 pub fn sentence(failure: &Failure) -> String {
+    let (object, (present, _)) = (object(failure), wording(failure.reason));
+    format!("The {object}{present}")
+}
+
+/// `The config was missing; it was restored, or is no longer referenced (01:03:06-01:03:08 UTC)`.
+pub fn past_sentence(failure: &Failure, resolved_at: SystemTime, now: SystemTime) -> String {
+    let (object, (_, past)) = (object(failure), wording(failure.reason));
+    format!("The {object}{past}; {RESOLVED} ({})", range(failure.last_seen, resolved_at, now))
+}
+
+/// The reason in the present and the past tense.
+fn wording(reason: Reason) -> (&'static str, &'static str) {
+    match reason {
+        Reason::Missing => (" is missing", " was missing"),
+        Reason::Unreadable => (" cannot be read completely", " could not be read completely"),
+        Reason::SizeMismatch => ("'s size does not match the manifest", "'s size did not match the manifest"),
+        Reason::DigestMismatch => ("'s content does not match its digest", "'s content did not match its digest"),
+        Reason::Malformed => (" is not a valid manifest", " was not a valid manifest"),
+    }
+}
+
+/// `linux/amd64 child manifest`.
+fn object(failure: &Failure) -> String {
     let platform = failure.platform.as_deref().filter(|_| !failure.attestation);
     let kind = match (failure.kind, failure.digest.is_some()) {
         (_, true) if failure.attestation && failure.kind == Kind::Child => "attestation",
         (Kind::Manifest, true) => "manifest",
-        (Kind::Manifest, false) => "manifest that the tag names",
+        (Kind::Manifest, false) => "manifest of the tag",
         (Kind::Child, _) => "child manifest",
         (Kind::Config, _) => "config",
         (Kind::Layer, _) => "layer",
     };
-    let of_what = match platform {
+    match platform {
         Some(platform) => format!("{} {kind}", printable(platform)),
         None if failure.attestation && kind != "attestation" => format!("attestation's {kind}"),
         None => kind.to_string(),
-    };
-    let wrong = match failure.reason {
-        Reason::Missing => "is missing",
-        Reason::Unreadable => "cannot be read to its end",
-        Reason::SizeMismatch => "has another length than the manifest says",
-        Reason::DigestMismatch => "has other bytes than its digest says",
-        Reason::Malformed => "is not a manifest",
-    };
-    format!("The {of_what} {wrong}")
+    }
 }
 
-/// When it broke: behind the last complete sweep that did not find it, before the first that did. A complete sweep judged
-/// every object, so that this one was whole then, or not there yet.
+/// When it broke: after the start of the last complete sweep without the failure, because a complete sweep verified every
+/// object, and before the sweep that detected it.
 pub fn onset(history: &History, failure: &Failure, now: SystemTime) -> String {
     let before = history
         .sweeps
@@ -148,16 +166,24 @@ pub fn onset(history: &History, failure: &Failure, now: SystemTime) -> String {
         .rev()
         .find(|sweep| sweep.outcome == Outcome::Complete && sweep.ended_at <= failure.first_seen);
     match before {
-        Some(sweep) => format!("broke {}", between(sweep.started_at, failure.first_seen, now)),
-        None => format!("broken since {} or longer", clock(failure.first_seen, now)),
+        Some(sweep) => format!("Broke {}", between(sweep.started_at, failure.first_seen, now)),
+        None if is_first_sweep(history, failure.first_seen) => {
+            format!("Already broken at the first sweep ({})", clock(failure.first_seen, now))
+        }
+        None => format!("Broke at {} or earlier", clock(failure.first_seen, now)),
     }
 }
 
-/// Something that could not be judged.
-pub struct Unjudged {
+/// Whether the oldest sweep of the history is the one that detected a failure.
+fn is_first_sweep(history: &History, first_seen: SystemTime) -> bool {
+    history.sweeps.front().is_some_and(|sweep| (sweep.started_at..=sweep.ended_at).contains(&first_seen))
+}
+
+/// Something that could not be verified.
+pub struct UnverifiedRow {
     pub registry: String,
     pub repository: String,
-    /// What it is; `list` for a list of names.
+    /// The kind of object; `list` for a list of names.
     pub kind: &'static str,
     pub reference: String,
     pub cause: &'static str,
@@ -166,7 +192,7 @@ pub struct Unjudged {
     pub advice: &'static str,
 }
 
-impl Unjudged {
+impl UnverifiedRow {
     /// An entry of a report.
     pub fn of(registry: &str, entry: &Unverified) -> Self {
         Self {
@@ -182,17 +208,17 @@ impl Unjudged {
     }
 }
 
-/// A failure with everything about it, on the page of an image.
+/// A failure with all details, on the page of an image.
 pub struct Case {
-    pub blamed: Blamed,
+    pub object: BrokenObject,
     pub media_type: Option<String>,
     pub path: Vec<String>,
     pub first_seen: Moment,
     pub last_seen: Moment,
     pub onset: String,
-    /// How it changed since.
+    /// Changes since it was detected.
     pub changes: Vec<String>,
-    /// Images that it breaks beside this one.
+    /// Other images that it breaks.
     pub others: Vec<ImageLink>,
     pub others_omitted: usize,
     pub advice: &'static str,
@@ -204,18 +230,18 @@ impl Case {
     pub fn of(watched: &Watched, image: &Image, failure: &Failure, now: SystemTime) -> Self {
         let Watched { registry, known } = watched;
         let others: Vec<&Image> = failure.images.iter().filter(|other| *other != image).collect();
-        // Commands name the image that somebody looks at.
+        // The commands use the image of this page.
         let mut images = vec![image.clone()];
         images.extend(others.first().copied().cloned());
         let about = Failure { images, ..failure.clone() };
         Self {
-            blamed: Blamed::of(failure),
+            object: BrokenObject::of(failure),
             media_type: failure.media_type.as_deref().map(printable),
             path: failure.path.iter().map(|step| Name::new(step).short).collect(),
             first_seen: Moment::new(failure.first_seen, now),
             last_seen: Moment::new(failure.last_seen, now),
             onset: onset(&known.history, failure, now),
-            changes: known.history.changes(failure).iter().map(|change| told(change, now)).collect(),
+            changes: known.history.changes(failure).iter().map(|change| described(change, now)).collect(),
             others_omitted: others.len().saturating_sub(IMAGES_SHOWN),
             others: others.into_iter().take(IMAGES_SHOWN).map(|it| ImageLink::new(&registry.name, it)).collect(),
             advice: remedy::in_short(failure),
@@ -224,7 +250,7 @@ impl Case {
     }
 }
 
-fn told(change: &Change, now: SystemTime) -> String {
+fn described(change: &Change, now: SystemTime) -> String {
     let mut parts = Vec::new();
     if let Some(reason) = &change.reason {
         parts.push(format!("{} instead of {}", reason.to, reason.from));

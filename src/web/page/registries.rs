@@ -1,9 +1,9 @@
-//! One registry: how it stands, the sweep that runs, what its blobs were proved by, and its past.
+//! One registry: state, current sweep, evidence and history.
 
 use std::time::{Duration, SystemTime};
 
 use super::headline::Standing;
-use super::moment::{Moment, counted, lasted};
+use super::moment::{Moment, counted, duration};
 use super::timeline::{Span, Timeline};
 use super::watched::Watched;
 use crate::config::{ByteEvidence, Mode};
@@ -16,21 +16,21 @@ pub struct RegistryCard {
     pub url: String,
     pub is_pull_through: bool,
     pub standing: Standing,
-    /// As of the last sweep; `None` if it could not look at any.
+    /// As of the last sweep; `None` if it could not check any.
     pub images: Option<ImageCounts>,
-    /// Objects of the last complete sweep, and repositories of the last that read the catalog.
+    /// Objects of the last complete sweep, and repositories of the last one that read the catalog.
     pub contents: Option<(u64, u64)>,
     pub last_sweep: Option<Moment>,
     pub last_success: Option<Moment>,
     pub next_sweep: Option<Moment>,
-    /// What the last sweep was like.
+    /// Outcome, duration and requests of the last sweep.
     pub sweep: Option<String>,
     pub progress: Option<SweepProgress>,
     pub coverage: Option<CoverageBar>,
     pub timeline: Option<Timeline>,
 }
 
-/// A sweep that runs.
+/// The current sweep.
 pub struct SweepProgress {
     pub walked: u64,
     /// 0 until the catalog is read.
@@ -38,18 +38,18 @@ pub struct SweepProgress {
     pub objects: u64,
 }
 
-/// How the blobs are proved that the last complete sweep found whole.
+/// Evidence for the intact blobs of the last complete sweep.
 pub struct CoverageBar {
     pub coverage: Coverage,
-    /// What is configured.
+    /// The configured schedule.
     pub wanted: String,
-    /// Thousandths of the bar that are proved by content, by content or last byte.
+    /// Thousandths of the bar: hashed blobs, and hashed blobs plus those whose last byte was read.
     pub content: u64,
     pub byte: u64,
 }
 
 impl RegistryCard {
-    /// What is known of a registry.
+    /// The card of a registry.
     pub fn of(watched: &Watched, span: Span, now: SystemTime) -> Self {
         let Watched { registry, known } = watched;
         let moment = |at: SystemTime| Moment::new(at, now);
@@ -70,7 +70,7 @@ impl RegistryCard {
                 let (outcome, requests) = (report.outcome, counted(report.requests, "request"));
                 format!(
                     "{outcome}, in {}, with {requests}",
-                    if took.as_secs() < 2 { format!("{:.1} s", took.as_secs_f64()) } else { lasted(took) }
+                    if took.as_secs() < 2 { format!("{:.1} s", took.as_secs_f64()) } else { duration(took) }
                 )
             }),
             progress: known.sweeping.as_ref().map(|sweeping| SweepProgress {
@@ -90,17 +90,19 @@ impl CoverageBar {
         let share = |part: u64| part.saturating_mul(1000) / (head + byte + content).max(1);
         let evidence = watched.registry.evidence();
         let every = |period: Duration| {
-            if period.is_zero() { "in every sweep".to_string() } else { format!("within {}", lasted(period)) }
+            if period.is_zero() { "in every sweep".to_string() } else { format!("within {}", duration(period)) }
         };
         let mut wanted = match evidence.byte {
-            ByteEvidence::Off => "The last byte is not asked for".to_string(),
+            ByteEvidence::Off => "The last byte is not read".to_string(),
             ByteEvidence::Within(period) => format!("The last byte is read {}", every(period)),
         };
-        wanted.push_str(&evidence.content.map_or_else(String::new, |period| format!(", every byte {}", every(period))));
+        wanted.push_str(
+            &evidence.content.map_or_else(String::new, |period| format!(", the full content {}", every(period))),
+        );
         Self { coverage, wanted: wanted + ".", content: share(content), byte: share(content + byte) }
     }
 
-    /// All blobs of the bar.
+    /// Number of intact blobs.
     pub fn total(&self) -> u64 {
         self.coverage.head + self.coverage.byte + self.coverage.content
     }

@@ -1,12 +1,12 @@
-//! `GET /search`: everything that is known, narrowed by words, registry and reason, some rows at a time.
+//! `GET /search`: failures, unverified objects and images, filtered by words, registry and reason, in pages.
 
 use std::time::SystemTime;
 
 use serde::Deserialize;
 
 use super::links::{ImageLink, Name, address};
-use super::moment::{Moment, between};
-use super::problems::{Unjudged, onset, sentence};
+use super::moment::{Moment, range};
+use super::problems::{RESOLVED, UnverifiedRow, onset, sentence};
 use super::watched::Watched;
 use crate::render::printable;
 use crate::report::{Failure, Reason, Unverified};
@@ -14,34 +14,34 @@ use crate::state::images::{self, ImageSummary};
 
 /// Rows of one page.
 pub const ROWS: usize = 50;
-/// Images that a row names.
+/// Images listed in a row.
 const IMAGES_SHOWN: usize = 3;
-/// A longer search says nothing.
-const LONGEST: usize = 500;
+/// Maximum length of a search in bytes.
+const MAX_LENGTH: usize = 500;
 
-/// What is looked for.
+/// What the search lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
-    /// Failures that are known now.
+    /// Open failures.
     Broken,
-    /// What could not be judged.
+    /// Unverified objects.
     Unverified,
-    /// Failures that are over.
-    Mended,
-    /// Images, whatever their state.
+    /// Resolved failures.
+    Resolved,
+    /// Images in any state.
     Images,
 }
 
 impl Show {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Broken, Self::Unverified, Self::Mended, Self::Images];
+    pub const ALL: [Self; 4] = [Self::Broken, Self::Unverified, Self::Resolved, Self::Images];
 
-    /// As it stands in an address.
+    /// The value of `show` in a URL.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Broken => "broken",
             Self::Unverified => "unverified",
-            Self::Mended => "mended",
+            Self::Resolved => "resolved",
             Self::Images => "images",
         }
     }
@@ -51,25 +51,25 @@ impl Show {
             return Ok(Self::Broken);
         }
         let known = Self::ALL.into_iter().find(|show| show.as_str() == text);
-        known.ok_or_else(|| format!("{text:?} cannot be shown; broken, unverified, mended and images can."))
+        known.ok_or_else(|| format!("{text:?} is not one of broken, unverified, resolved and images."))
     }
 
-    /// Above the rows.
+    /// The heading.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Broken => "Broken",
-            Self::Unverified => "Not verified",
-            Self::Mended => "Mended",
+            Self::Unverified => "Unverified",
+            Self::Resolved => "Resolved",
             Self::Images => "Images",
         }
     }
 }
 
-/// The query as it was sent.
+/// The query parameters.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Parameters {
-    /// Words that must all occur.
+    /// Words that must all match.
     pub q: String,
     pub registry: String,
     pub reason: String,
@@ -77,10 +77,10 @@ pub struct Parameters {
     pub page: String,
 }
 
-/// A search that makes sense.
+/// A validated search.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// As it was sent.
+    /// The query parameters.
     pub sent: Parameters,
     words: Vec<String>,
     reason: Option<Reason>,
@@ -89,14 +89,14 @@ pub struct Search {
 }
 
 impl Search {
-    /// Reads a query.
+    /// Validates the query parameters.
     ///
     /// # Errors
     ///
-    /// What makes no sense in it, in words.
+    /// A message for the user.
     pub fn parse(sent: Parameters) -> Result<Self, String> {
-        if sent.q.len() > LONGEST {
-            return Err(format!("A search has at most {LONGEST} bytes."));
+        if sent.q.len() > MAX_LENGTH {
+            return Err(format!("A search has at most {MAX_LENGTH} bytes."));
         }
         let reason = Some(&sent.reason).filter(|text| !text.is_empty()).map(|text| text.parse()).transpose();
         let page = if sent.page.is_empty() { Ok(1) } else { sent.page.parse::<usize>() };
@@ -104,20 +104,20 @@ impl Search {
             words: sent.q.split_whitespace().map(str::to_lowercase).collect(),
             reason: reason.map_err(|error: String| format!("The reason {error}."))?,
             show: Show::parse(&sent.show)?,
-            page: page.ok().filter(|page| *page > 0).ok_or("A page has a number from 1 on.")?,
+            page: page.ok().filter(|page| *page > 0).ok_or("The page must be a number from 1.")?,
             sent,
         })
     }
 
     fn admits_registry(&self, watched: &Watched) -> bool {
         let (sent, name) = (&self.sent.registry, &watched.registry.name);
-        // Forms send the name as it is shown, links as it is.
+        // Forms send the printable name, links the original one.
         sent.is_empty() || sent == name || *sent == printable(name)
     }
 
-    /// True if all words occur in one of the texts.
+    /// True if every word occurs in a text or an image.
     fn finds(&self, watched: &Watched, texts: &[&str], images: &[String]) -> bool {
-        // Whoever pastes a full reference means the image in this registry.
+        // A pasted reference may start with the registry's host.
         let host = watched.registry.url.split_once("://").map_or("", |(_, host)| host.trim_end_matches('/'));
         let in_image = |image: &String, word: &str| {
             let image = image.to_lowercase();
@@ -153,7 +153,7 @@ impl Search {
         self.finds(watched, &texts, &images)
     }
 
-    fn admits_unjudged(&self, watched: &Watched, entry: &Unverified) -> bool {
+    fn admits_unverified(&self, watched: &Watched, entry: &Unverified) -> bool {
         if self.reason.is_some() {
             return false;
         }
@@ -170,32 +170,32 @@ impl Search {
         self.words.is_empty() || self.finds(watched, &texts, &[image.image.to_string()])
     }
 
-    /// True if a reason can narrow what is shown.
+    /// True if the results can be filtered by reason.
     pub fn has_reasons(&self) -> bool {
-        matches!(self.show, Show::Broken | Show::Mended)
+        matches!(self.show, Show::Broken | Show::Resolved)
     }
 
-    /// True if it asks for less than everything.
+    /// True if a filter is set.
     pub fn is_narrow(&self) -> bool {
         let Parameters { q, registry, reason, .. } = &self.sent;
         [q, registry, reason].into_iter().any(|text| !text.is_empty())
     }
 
-    /// What it means that there is nothing at all.
-    pub fn nothing(&self) -> &'static str {
+    /// The message for an empty list.
+    pub fn empty_text(&self) -> &'static str {
         match self.show {
-            Show::Broken => "No failure is known.",
-            Show::Unverified => "The last sweeps could judge everything that they were to look at.",
-            Show::Mended => "Nothing that was broken has been mended since this began to look.",
-            Show::Images => "No image is known yet. The first sweep that ends names them.",
+            Show::Broken => "No open failures.",
+            Show::Unverified => "The last sweeps verified everything.",
+            Show::Resolved => "No resolved failures yet.",
+            Show::Images => "No images yet. They appear after the first sweep.",
         }
     }
 
-    /// The address of the same search, elsewhere.
+    /// The address of another tab or page of the same search.
     fn address(&self, show: Show, page: usize) -> String {
         let Parameters { q, registry, reason, .. } = &self.sent;
         let page = if page > 1 { page.to_string() } else { String::new() };
-        let reason = if matches!(show, Show::Broken | Show::Mended) { reason } else { "" };
+        let reason = if matches!(show, Show::Broken | Show::Resolved) { reason } else { "" };
         address(
             "search",
             &[("q", q), ("registry", registry), ("reason", reason), ("show", show.as_str()), ("page", &page)],
@@ -203,19 +203,19 @@ impl Search {
     }
 }
 
-/// What a search found.
+/// The results of a search.
 pub struct Found {
     pub tabs: Vec<Tab>,
     pub rows: Rows,
     pub total: usize,
-    /// The numbers of the first and the last row, from 1 on.
+    /// The first and the last row, starting at 1.
     pub first: usize,
     pub last: usize,
     pub earlier: Option<String>,
     pub later: Option<String>,
 }
 
-/// One sort of what can be looked for.
+/// A tab with its number of results.
 pub struct Tab {
     pub title: &'static str,
     pub address: String,
@@ -223,10 +223,10 @@ pub struct Tab {
     pub is_current: bool,
 }
 
-/// The rows of one sort.
+/// The rows of the current tab.
 pub enum Rows {
     Failures(Vec<FailureRow>),
-    Unjudged(Vec<Unjudged>),
+    Unverified(Vec<UnverifiedRow>),
     Images(Vec<ImageRow>),
 }
 
@@ -240,7 +240,7 @@ pub struct FailureRow {
     pub digest: Name,
     pub detail: String,
     pub first_seen: Moment,
-    /// `broke between …`, or how long it lasted.
+    /// When it broke, and for a resolved failure also when it was resolved.
     pub when: String,
 }
 
@@ -269,14 +269,14 @@ impl FailureRow {
     }
 }
 
-/// Counts everything that a search finds, and makes rows of one page of it.
+/// Counts all results and selects those of one page.
 struct Window {
     skip: usize,
     total: usize,
 }
 
 impl Window {
-    /// True for a row of the page.
+    /// Counts a result; true if it is on the page.
     fn take(&mut self) -> bool {
         let place = self.total;
         self.total += 1;
@@ -284,58 +284,92 @@ impl Window {
     }
 }
 
-impl Found {
-    /// Looks through everything.
-    pub fn of(watched: &[Watched], search: &Search, now: SystemTime) -> Self {
-        let watched: Vec<&Watched> = watched.iter().filter(|one| search.admits_registry(one)).collect();
-        let mut windows = Show::ALL.map(|_| Window { skip: (search.page - 1).saturating_mul(ROWS), total: 0 });
-        let (mut broken, mut unjudged, mut mended, mut images) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for one in &watched {
-            let registry = &one.registry.name;
-            for failure in one.known.failures().iter().filter(|failure| search.admits(one, failure)) {
-                if windows[Show::Broken as usize].take() {
-                    broken.push(FailureRow::of(one, failure, now));
-                }
-            }
-            let entries = one.known.report.iter().flat_map(|report| &report.unverified);
-            for entry in entries.filter(|entry| search.admits_unjudged(one, entry)) {
-                if windows[Show::Unverified as usize].take() {
-                    unjudged.push(Unjudged::of(registry, entry));
-                }
-            }
-            // The last that was mended comes first.
-            for life in one.known.history.resolved.iter().rev().filter(|life| search.admits(one, &life.failure)) {
-                if windows[Show::Mended as usize].take() {
-                    let over = between(life.failure.last_seen, life.disproved_at, now);
-                    let when = format!(
-                        "{}; whole again, or not needed any more, {over}",
-                        onset(&one.known.history, &life.failure, now)
-                    );
-                    mended.push(FailureRow { when, ..FailureRow::of(one, &life.failure, now) });
-                }
-            }
-            let window = &mut windows[Show::Images as usize];
-            if search.words.is_empty() && search.show != Show::Images {
-                // Nobody asks for them by name: their number is known without looking at each.
-                window.total += usize::try_from(one.images().unwrap_or_default().total()).unwrap_or(usize::MAX);
-                continue;
-            }
-            for image in images::list(&one.registry, None).into_iter().filter(|image| search.admits_image(one, image)) {
-                if window.take() {
-                    images.push(ImageRow {
-                        registry: printable(registry),
-                        link: ImageLink::new(registry, &image.image),
-                        state: image.state.as_str(),
-                        digest: image.digest.map(|digest| Name::new(&digest.to_string())),
-                    });
-                }
+/// The rows and the number of results of every tab.
+struct Collected<'a> {
+    search: &'a Search,
+    now: SystemTime,
+    windows: [Window; Show::ALL.len()],
+    broken: Vec<FailureRow>,
+    unverified: Vec<UnverifiedRow>,
+    resolved: Vec<FailureRow>,
+    images: Vec<ImageRow>,
+}
+
+impl Collected<'_> {
+    fn add_failures(&mut self, watched: &Watched) {
+        let (search, now) = (self.search, self.now);
+        for failure in watched.known.failures().iter().filter(|failure| search.admits(watched, failure)) {
+            if self.windows[Show::Broken as usize].take() {
+                self.broken.push(FailureRow::of(watched, failure, now));
             }
         }
+        let history = &watched.known.history;
+        // The most recently resolved failure comes first.
+        for life in history.resolved.iter().rev().filter(|life| search.admits(watched, &life.failure)) {
+            if self.windows[Show::Resolved as usize].take() {
+                let resolved = range(life.failure.last_seen, life.disproved_at, now);
+                let when = format!("{}; {RESOLVED} ({resolved})", onset(history, &life.failure, now));
+                self.resolved.push(FailureRow { when, ..FailureRow::of(watched, &life.failure, now) });
+            }
+        }
+    }
+
+    fn add_unverified(&mut self, watched: &Watched) {
+        let search = self.search;
+        let entries = watched.known.report.iter().flat_map(|report| &report.unverified);
+        for entry in entries.filter(|entry| search.admits_unverified(watched, entry)) {
+            if self.windows[Show::Unverified as usize].take() {
+                self.unverified.push(UnverifiedRow::of(&watched.registry.name, entry));
+            }
+        }
+    }
+
+    fn add_images(&mut self, watched: &Watched) {
+        let (search, registry) = (self.search, &watched.registry.name);
+        let window = &mut self.windows[Show::Images as usize];
+        if search.words.is_empty() && search.show != Show::Images {
+            // Only their number is needed, and the report has it.
+            window.total += usize::try_from(watched.images().unwrap_or_default().total()).unwrap_or(usize::MAX);
+            return;
+        }
+        let all = images::list(&watched.registry, None).into_iter();
+        for image in all.filter(|image| search.admits_image(watched, image)) {
+            if window.take() {
+                self.images.push(ImageRow {
+                    registry: printable(registry),
+                    link: ImageLink::new(registry, &image.image),
+                    state: image.state.as_str(),
+                    digest: image.digest.map(|digest| Name::new(&digest.to_string())),
+                });
+            }
+        }
+    }
+}
+
+impl Found {
+    /// Runs a search over some registries.
+    pub fn of(watched: &[Watched], search: &Search, now: SystemTime) -> Self {
+        let windows = Show::ALL.map(|_| Window { skip: (search.page - 1).saturating_mul(ROWS), total: 0 });
+        let mut collected = Collected {
+            search,
+            now,
+            windows,
+            broken: Vec::new(),
+            unverified: Vec::new(),
+            resolved: Vec::new(),
+            images: Vec::new(),
+        };
+        for one in watched.iter().filter(|one| search.admits_registry(one)) {
+            collected.add_failures(one);
+            collected.add_unverified(one);
+            collected.add_images(one);
+        }
+        let Collected { windows, broken, unverified, resolved, images, .. } = collected;
         let Window { skip, total } = windows[search.show as usize];
         let (count, rows) = match search.show {
             Show::Broken => (broken.len(), Rows::Failures(broken)),
-            Show::Unverified => (unjudged.len(), Rows::Unjudged(unjudged)),
-            Show::Mended => (mended.len(), Rows::Failures(mended)),
+            Show::Unverified => (unverified.len(), Rows::Unverified(unverified)),
+            Show::Resolved => (resolved.len(), Rows::Failures(resolved)),
             Show::Images => (images.len(), Rows::Images(images)),
         };
         let tabs = Show::ALL.map(|show| Tab {

@@ -1,4 +1,4 @@
-//! A registry's failures over time, as a small chart of steps with its sweeps marked below.
+//! A chart of a registry's open failures over time, with its sweeps below.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,23 +6,23 @@ use super::moment::{Moment, between, clock, counted};
 use crate::report::Outcome;
 use crate::state::history::{History, SweepRecord};
 
-/// Sweeps that are drawn one by one; more are drawn several as one, so that a page stays small.
+/// Maximum number of columns; beyond it, several sweeps share one, so that the page stays small.
 const COLUMNS: usize = 120;
-/// The chart's own coordinates; it is stretched to whatever room there is.
+/// Width in the chart's own coordinates; the browser scales it.
 const WIDTH: f64 = 1000.0;
 /// Height of the part that shows failures.
 pub const HEIGHT: f64 = 46.0;
-/// The least that a bar is high and a mark is wide.
-const LEAST: f64 = 3.0;
+/// Minimum height of a bar and width of a mark.
+const MIN_SIZE: f64 = 3.0;
 
-/// How far back a chart goes.
+/// The time range of a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
     /// 24 hours.
     Day,
     /// 7 days.
     Week,
-    /// 90 days: all that is kept.
+    /// 90 days, the whole history.
     Quarter,
 }
 
@@ -30,7 +30,7 @@ impl Span {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Day, Self::Week, Self::Quarter];
 
-    /// As it stands in an address.
+    /// The value of `days` in a URL.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Day => "1",
@@ -39,7 +39,7 @@ impl Span {
         }
     }
 
-    /// For people.
+    /// The label of the link.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Day => "24 hours",
@@ -59,9 +59,9 @@ impl Span {
 
 /// A chart.
 pub struct Timeline {
-    /// What it shows, for who cannot see it.
+    /// The caption, also for screen readers.
     pub summary: String,
-    /// How many failures were known, from one sweep to the next.
+    /// Open failures from one sweep to the next.
     pub bars: Vec<Bar>,
     /// The sweeps.
     pub marks: Vec<Mark>,
@@ -69,7 +69,7 @@ pub struct Timeline {
     pub from: Moment,
 }
 
-/// Failures from one sweep to the next.
+/// Open failures from one sweep to the next.
 pub struct Bar {
     pub x: String,
     pub y: String,
@@ -86,12 +86,12 @@ pub struct Mark {
     pub title: String,
 }
 
-/// Sweeps that are drawn as one.
+/// Sweeps that share a column.
 struct Column {
     started: SystemTime,
     ended: SystemTime,
     sweeps: u64,
-    /// The most that were known at the end of one of them.
+    /// The most open failures after one of them.
     failures: u64,
     outcome: Outcome,
 }
@@ -109,7 +109,7 @@ impl Column {
 }
 
 impl Timeline {
-    /// The chart of a registry's past; `None` before its first sweep has ended.
+    /// The chart of a registry's history; `None` before its first sweep has finished.
     pub fn of(history: &History, span: Span, now: SystemTime) -> Option<Self> {
         let oldest = now.checked_sub(span.length()).unwrap_or(SystemTime::UNIX_EPOCH);
         let sweeps: Vec<&SweepRecord> =
@@ -123,11 +123,7 @@ impl Timeline {
         let last = columns.last()?.failures;
         let count = counted(sweeps.len() as u64, "sweep");
         Some(Self {
-            summary: format!(
-                "{count} since {}: {} now, at most {most} known at once",
-                clock(from, now),
-                counted(last, "failure")
-            ),
+            summary: format!("{count} since {}. Open failures: {last} (peak {most})", clock(from, now)),
             bars: bars.map(|(failures, begin, end)| scale.bar(failures, most, begin, end, now)).collect(),
             marks: columns.iter().map(|column| scale.mark(column, now)).collect(),
             from: Moment::new(from, now),
@@ -135,7 +131,7 @@ impl Timeline {
     }
 }
 
-/// Neighbours with as many failures become one.
+/// Joins neighbouring columns with the same number of failures.
 fn joined<'a>(columns: impl Iterator<Item = (&'a Column, SystemTime)>) -> Vec<(u64, SystemTime, SystemTime)> {
     let mut bars: Vec<(u64, SystemTime, SystemTime)> = Vec::new();
     for (column, end) in columns {
@@ -161,11 +157,11 @@ impl Scale {
     fn bar(&self, failures: u64, most: u64, begin: SystemTime, end: SystemTime, now: SystemTime) -> Bar {
         let (left, right) = (self.x(begin), self.x(end));
         #[expect(clippy::cast_precision_loss, reason = "a height on a screen")]
-        let height = (failures as f64 / most.max(1) as f64 * HEIGHT).max(LEAST);
+        let height = (failures as f64 / most.max(1) as f64 * HEIGHT).max(MIN_SIZE);
         Bar {
             x: number(left),
             y: number(HEIGHT - height),
-            width: number((right - left).max(LEAST)),
+            width: number((right - left).max(MIN_SIZE)),
             height: number(height),
             title: format!("{}, {}", counted(failures, "failure"), between(begin, end, now)),
         }
@@ -176,13 +172,13 @@ impl Scale {
         let Column { started, ended, sweeps, failures, outcome } = column;
         let count = counted(*failures, "failure");
         Mark {
-            x: number(left.min(WIDTH - LEAST)),
-            width: number((right - left).max(LEAST)),
+            x: number(left.min(WIDTH - MIN_SIZE)),
+            width: number((right - left).max(MIN_SIZE)),
             outcome: outcome.as_str(),
             title: match sweeps {
                 1 => format!("{outcome} sweep {}: {count}", between(*started, *ended, now)),
                 _ => {
-                    format!("{sweeps} sweeps {}: at most {count}, the worst {outcome}", between(*started, *ended, now))
+                    format!("{sweeps} sweeps {}: peak {count}, worst outcome {outcome}", between(*started, *ended, now))
                 }
             },
         }
@@ -233,25 +229,25 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_steps_from_sweep_to_sweep() {
+    fn failures_are_drawn_from_sweep_to_sweep() {
         let chart = Timeline::of(&history([0, 0, 2, 2, 1, 0]), Span::Day, at(100)).unwrap();
         let bars: Vec<_> = chart.bars.iter().map(|bar| (&bar.x[..], &bar.width[..], &bar.height[..])).collect();
         assert_eq!(bars, [("310", "300", "46"), ("610", "150", "23")]);
         assert_eq!(chart.bars[0].title, "2 failures, between 00:31 and 01:01 UTC");
         let outcomes: Vec<_> = chart.marks.iter().map(|mark| mark.outcome).collect();
         assert_eq!(outcomes, ["complete", "failed", "complete", "complete", "complete", "complete"]);
-        assert!(chart.summary.ends_with("0 failures now, at most 2 known at once"), "{}", chart.summary);
+        assert!(chart.summary.ends_with("Open failures: 0 (peak 2)"), "{}", chart.summary);
     }
 
     #[test]
-    fn what_came_before_the_span_is_left_out_and_nothing_is_no_chart() {
+    fn sweeps_before_the_span_are_left_out() {
         assert!(Timeline::of(&History::default(), Span::Day, at(0)).is_none());
         assert!(Timeline::of(&history([1, 1]), Span::Day, at(3000)).is_none());
         assert!(Timeline::of(&history([1, 1]), Span::Week, at(3000)).is_some());
     }
 
     #[test]
-    fn any_number_of_sweeps_is_few_columns_and_hides_no_failure() {
+    fn many_sweeps_share_columns_without_hiding_failures() {
         let chart =
             Timeline::of(&history((0..8000).map(|n| u64::from(n == 4711))), Span::Quarter, at(120_000)).unwrap();
         assert!(chart.marks.len() <= COLUMNS, "{}", chart.marks.len());

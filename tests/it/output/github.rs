@@ -30,11 +30,11 @@ fn an_error_for_each_failure_a_warning_for_each_cause_and_the_totals() {
 sha256:ddc9e669194254cef019a29d3619a2c16592e5d52e1a81e98b01bd52319149a3\
 %0AHEAD 404 MANIFEST_UNKNOWN, confirmed 3 times in 4.1s\
 %0Abreaks infra-ci:5319f03e, infra-ci:latest%0Ain registry private
-::warning title=TIMEOUT 2 things not judged::layer of app: HEAD timed out after 30s, 4 times%0Ain registry mirror
-::warning title=UNREACHABLE 1 thing not judged::catalog: GET /v2/_catalog: connection refused%0Ain registry other
+::warning title=TIMEOUT 2 unverified::layer of app: HEAD timed out after 30s, 4 times%0Ain registry mirror
+::warning title=UNREACHABLE 1 unverified::catalog: GET /v2/_catalog: connection refused%0Ain registry other
 UNVERIFIED  mirror: 1 of 63 images unverified, 1141 objects in 22 repositories
 BROKEN  private: 2 of 64 images broken, 1141 objects in 22 repositories
-UNVERIFIED  other: the catalog could not be read to its end
+UNVERIFIED  other: the catalog could not be read completely
 "
     );
 }
@@ -57,7 +57,7 @@ fn the_summary_is_a_table_of_registries_and_one_of_failures() {
                sha256\\:ddc9e669194254cef019a29d3619a2c16592e5d52e1a81e98b01bd52319149a3 | missing \
                | HEAD 404 MANIFEST\\_UNKNOWN\\, confirmed 3 times in 4\\.1s |\n";
     assert!(said.contains(row), "{said}");
-    let unjudged = "\nother: unreachable, 1 thing not judged; catalog\\: GET /v2/\\_catalog\\: connection refused\n";
+    let unjudged = "\nother: unreachable, 1 unverified; catalog\\: GET /v2/\\_catalog\\: connection refused\n";
     assert!(said.contains(unjudged), "{said}");
 }
 

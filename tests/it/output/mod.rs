@@ -70,23 +70,23 @@ fn says_what_could_not_be_judged_and_why() {
     });
     let said = text(&[partial("a", entries), failed("b")], Terminal::default());
     let (before, after) = said.split_once("    layer of app: HEAD timed out after 30s, 4 times\n").unwrap();
-    assert_eq!(before, "a  https://registry.example.com:5050/\n\n  TIMEOUT  12 not judged\n");
+    assert_eq!(before, "a  https://registry.example.com:5050/\n\n  TIMEOUT  12 unverified\n");
     assert!(after.starts_with(&format!("      {}\n", Digest::sha256(b"0"))), "{after}");
     assert_eq!(said.matches("layer of app").count(), 10, "{said}");
     let (_, after) = after.split_once("    and 2 more\n").unwrap();
     assert_eq!(
         after,
         "
-  PROTOCOL  1 not judged
+  PROTOCOL  1 unverified
     tags of Ünlawful: not a legal repository name
 
 b  https://registry.example.com:5050/
 
-  UNREACHABLE  1 not judged
+  UNREACHABLE  1 unverified
     catalog: GET /v2/_catalog: connection refused
 
 UNVERIFIED  a: 1 of 63 images unverified, 1141 objects in 22 repositories
-UNVERIFIED  b: the catalog could not be read to its end
+UNVERIFIED  b: the catalog could not be read completely
 "
     );
 }
