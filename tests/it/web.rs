@@ -419,7 +419,7 @@ async fn a_long_list_is_cut_on_the_page_and_whole_in_the_api() {
     let service = Service::start(web_of(state_of(vec![partial("a", entries)]))).await;
     let page = service.get("/").await;
     assert_eq!(page.body.matches(">server_error<").count(), 8);
-    assert!(page.body.contains("499 more: <a href=\"search?show=unverified\">"), "{}", page.body);
+    assert!(page.body.contains("499 more. <a href=\"search?show=unverified\">"), "{}", page.body);
     let last = service.get("/search?show=unverified&page=11").await;
     assert_eq!(last.body.matches(">server_error<").count(), 7);
     assert!(last.body.contains("501 to 507 of 507"), "{}", last.body);

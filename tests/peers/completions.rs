@@ -82,5 +82,5 @@ async fn a_page_for_the_program_and_for_every_command() {
 async fn pages_that_cannot_be_written_are_told() {
     let outcome = probe(["man", "--out", "/dev/null/man1"]).run().await;
     assert_eq!(outcome.code, Some(3), "{outcome:?}");
-    assert!(outcome.stderr.contains("cannot write the result to /dev/null/man1: Not a directory"), "{outcome:?}");
+    assert!(outcome.stderr.contains("cannot write the report to /dev/null/man1: Not a directory"), "{outcome:?}");
 }

@@ -48,7 +48,7 @@ async fn a_textfile_that_cannot_be_written_is_told_and_does_not_hide_a_failure()
     let sweep = || probe(["sweep", "--registry", &url, "--textfile", "/nowhere/registry.prom"]).run();
     let outcome = sweep().await;
     assert_eq!(outcome.code, Some(3), "{outcome:?}");
-    assert!(outcome.stderr.contains("cannot write the result to /nowhere/registry.prom: No such"), "{outcome:?}");
+    assert!(outcome.stderr.contains("cannot write the report to /nowhere/registry.prom: No such"), "{outcome:?}");
     registry.add_dangling_tag("infra-ci:latest");
     assert_eq!(sweep().await.code, Some(1));
 }

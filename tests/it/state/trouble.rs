@@ -123,7 +123,7 @@ async fn a_state_that_can_only_be_read_is_known_and_the_metric_says_so() {
     let stderr = String::from_utf8_lossy(&told.stderr).into_owned();
     assert_eq!(told.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("cannot write the state; continuing in memory"), "{stderr}");
-    assert!(stderr.contains("what was found is not kept"), "{stderr}");
+    assert!(stderr.contains("the results of this sweep are not stored"), "{stderr}");
     let metrics = fs::read_to_string(&textfile).unwrap();
     assert_eq!((value(&metrics, WRITABLE), value(&metrics, MISSING_CHILD)), (Some(0.0), Some(1.0)), "{metrics}");
 
