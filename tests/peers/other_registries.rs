@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 
 use registry_integrity_probe::demo::{Image, Part};
 use serde_json::Value;
 
 use crate::testkit::crane::CraneRegistry;
+use crate::testkit::olareg::Olareg;
 use crate::testkit::probe::{Outcome, probe};
 
 fn index(name: &str) -> Image {
@@ -15,10 +17,14 @@ fn index(name: &str) -> Image {
 
 /// One sweep that confirms without long waits and reads a byte of each blob: its exit code and its report.
 async fn sweep(registry: &CraneRegistry) -> (Option<i32>, Value) {
+    sweep_of(&registry.url(), "[]").await
+}
+
+/// The same of named images, where there is no catalog.
+async fn sweep_of(url: &str, images: &str) -> (Option<i32>, Value) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("probe.yaml");
-    let url = registry.url();
-    let text = format!("registries: [{{name: crane, url: '{url}', confirm: {{attempts: 2, delay: 50ms}}}}]");
+    let text = format!("registries: [{{url: '{url}', images: {images}, confirm: {{attempts: 2, delay: 50ms}}}}]");
     fs::write(&file, text).unwrap();
     let arguments = ["sweep", "--output", "json", "--config.file", file.to_str().unwrap()];
     let Outcome { code, stdout, stderr } = probe(arguments).run().await;
@@ -27,7 +33,11 @@ async fn sweep(registry: &CraneRegistry) -> (Option<i32>, Value) {
 }
 
 async fn verify(registry: &CraneRegistry, image: &str) -> Outcome {
-    let image = format!("{}/{image}", registry.address());
+    verify_at(registry.address(), image).await
+}
+
+async fn verify_at(address: SocketAddr, image: &str) -> Outcome {
+    let image = format!("{address}/{image}");
     probe(["verify", "--evidence", "content", &image]).run().await
 }
 
@@ -120,4 +130,56 @@ async fn lists_of_crane_are_read_completely() {
     let (code, report) = sweep(&registry).await;
     assert_eq!((code, &report["outcome"], &report["repositories"]), (Some(0), &"complete".into(), &1201.into()));
     assert_eq!(report["images"], serde_json::json!({"intact": 2200, "broken": 0, "unverified": 0}));
+}
+
+#[tokio::test]
+async fn a_healthy_olareg_is_intact() {
+    let Some(registry) = Olareg::start().await else { return };
+    let app = index("app");
+    registry.push("team/app:1", &app).await;
+    registry.push("team/app:signature", &Image::signature_of(&app)).await;
+    registry.push("team/app:sbom", &Image::artifact("application/spdx+json").with_subject(&app.root().digest)).await;
+    registry.push("nested:1", &Image::index().containing([app])).await;
+    registry.push("chart:1", &Image::helm_chart()).await;
+    let (code, report) = sweep_of(&registry.url(), "[team/app, nested, chart]").await;
+    assert_eq!((code, &report["outcome"]), (Some(0), &Value::from("complete")), "{report:#}");
+    assert_eq!(report["images"]["intact"].as_u64(), Some(5), "{report:#}");
+    for image in ["team/app:1", "team/app:sbom", "nested:1", "chart:1"] {
+        let outcome = verify_at(registry.address(), image).await;
+        assert_eq!(outcome.code, Some(0), "{image}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn olareg_without_catalog_is_unverified() {
+    let Some(registry) = Olareg::start().await else { return };
+    registry.push("app:1", &index("app")).await;
+    let (code, report) = sweep_of(&registry.url(), "[]").await;
+    assert_eq!((code, &report["outcome"]), (Some(3), &Value::from("failed")), "{report:#}");
+    assert_eq!(report["failures"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn files_removed_from_olareg_are_missing() {
+    let Some(registry) = Olareg::start().await else { return };
+    let (app, tool) = (index("app"), Image::manifest().named("tool").with_layers(2));
+    registry.push("team/app:1", &app).await;
+    registry.push("tool:1", &tool).await;
+    registry.push("other:1", &index("other")).await;
+    let images = "[team/app, tool, other]";
+    assert_eq!(sweep_of(&registry.url(), images).await.0, Some(0));
+
+    let (child, config) = (app.child("linux/amd64").unwrap(), tool.configs().next().unwrap());
+    let layer = tool.layers().next().unwrap();
+    fs::remove_file(registry.blob_file("team/app", &child.digest)).unwrap();
+    fs::remove_file(registry.blob_file("tool", &config.digest)).unwrap();
+    fs::remove_file(registry.blob_file("tool", &layer.digest)).unwrap();
+    let (code, report) = sweep_of(&registry.url(), images).await;
+    let lost = BTreeSet::from([missing(child, "child"), missing(config, "config"), missing(layer, "layer")]);
+    assert_eq!((code, failures(&report)), (Some(1), lost), "{report:#}");
+    assert_eq!(report["images"], serde_json::json!({"intact": 1, "broken": 2, "unverified": 0}));
+    for (image, code) in [("team/app:1", 1), ("tool:1", 1), ("other:1", 0)] {
+        let outcome = verify_at(registry.address(), image).await;
+        assert_eq!(outcome.code, Some(code), "{image}: {outcome:?}");
+    }
 }

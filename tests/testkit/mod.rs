@@ -6,6 +6,7 @@ pub mod docker_registry;
 pub mod front;
 pub mod in_process;
 pub mod monitoring;
+pub mod olareg;
 pub mod peers;
 pub mod probe;
 pub mod push;
