@@ -25,7 +25,7 @@ pub struct Sweeping {
 }
 
 impl Sweeping {
-    /// With the default settings, but a confirmation that does not wait long.
+    /// With the default settings, but only one retry and a short delay before confirmations, so that no test waits long.
     pub fn of(registry: &Registry) -> Self {
         Self::over(&registry.url())
     }
@@ -34,6 +34,7 @@ impl Sweeping {
     pub fn over(url: &str) -> Self {
         let mut target = Target::with_defaults(url.parse().unwrap());
         target.confirm = Confirm { attempts: 2, delay: Duration::from_millis(10) };
+        target.limits.retries = 1;
         target.evidence.byte = ByteEvidence::Within(Duration::ZERO);
         let contradictions = Arc::default();
         Self {

@@ -159,7 +159,7 @@ fn what_one_may_not_read_is_neither_intact_nor_missing() {
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let mut command = Command::new(program);
     command
-        .args(["--exact", "scan_without_rights", "--ignored", "--nocapture"])
+        .args(["--exact", "scan::half_broken::scan_without_rights", "--ignored", "--nocapture"])
         .env("SCAN_WITHOUT_RIGHTS", place.path());
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
