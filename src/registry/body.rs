@@ -44,7 +44,7 @@ pub struct Reading {
 
 impl Wanted {
     /// What is read of a body of this length, if that is known; `None`: nothing. `unranged` is how much may be read of one
-    /// that is longer than what was asked for.
+    /// that is longer than requested.
     pub fn reading(self, length: Option<u64>, unranged: u64) -> Option<Reading> {
         let short = SMALL as u64;
         Some(match self {
@@ -132,7 +132,7 @@ pub async fn read(payload: &mut Payload, limit: u64, room: &BodyMemory, traffic:
 }
 
 /// Hashes a body of at most `limit` bytes as it comes. One that is short is kept, and left for its reader to hash.
-/// `budget` is what hashing may cost; `None`: what was asked for was less.
+/// `budget` limits the rate; `None`: less than the entire blob was requested.
 pub async fn hash(
     payload: &mut Payload,
     algorithm: Algorithm,
@@ -141,7 +141,7 @@ pub async fn hash(
     budget: Option<&Budget>,
     traffic: &Traffic,
 ) -> Result<Body, Trouble> {
-    /// Configs are smaller, and somebody may want to read them.
+    /// Configs are smaller, and their platform is read.
     const KEPT: u64 = 64 * 1024;
     let (mut hasher, mut length) = (Hasher::new(algorithm), 0);
     let mut kept = BytesMut::new();

@@ -17,7 +17,7 @@ use super::traffic::Traffic;
 use super::transport::{Settings, Transport};
 use crate::config::{Limits, Mode, ProxyUrl, Target};
 
-/// A registry behind HTTP. Redirects, retries, authorization and reading are implemented beside this file.
+/// A registry behind HTTP. Redirects, retries, authorization and reading are in files of their own.
 pub struct HttpRegistry {
     pub(super) transport: Transport,
     pub(super) requests: Requests,

@@ -46,7 +46,7 @@ impl Registry for HttpRegistry {
     }
 }
 
-/// The same registry for the background hasher: one request at a time, beside the sweeps.
+/// The same registry for the background hasher, which sends one request at a time while sweeps run.
 pub struct Background(pub Arc<HttpRegistry>);
 
 impl Registry for Background {

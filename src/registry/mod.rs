@@ -1,7 +1,7 @@
-//! The registry as a walk sees it, and the only HTTP client.
+//! The client for one registry: the only place that sends requests to registries.
 //!
-//! A walk asks a [`Question`] through the [`Registry`] trait. What comes back is data: an [`Answer`], whatever its
-//! status, or the [`Trouble`] that stood in for one. Nothing here judges.
+//! A walk asks a [`Question`] through the [`Registry`] trait and gets data: an [`Answer`], whatever its status, or the
+//! [`Trouble`] that prevented one. Nothing here decides what is broken.
 
 mod afresh;
 mod answer;
@@ -53,9 +53,9 @@ pub use traffic::{Code, DURATION_BUCKETS, Durations, Method, Traffic};
 use crate::oci::{Digest, Reference, Repository};
 use crate::report::Cause;
 
-/// A registry that can be asked. Implemented by the HTTP client, and by what wraps it.
+/// A registry. Implemented by the HTTP client and by its wrappers.
 pub trait Registry: Send + Sync {
-    /// Asks for one object. Passing trouble has been retried when this returns.
+    /// Requests one object. Temporary errors have been retried when this returns.
     fn ask(&self, question: &Question) -> impl Future<Output = Result<Answer, Trouble>> + Send;
 
     /// Reads a list to its end, page by page.
@@ -66,22 +66,22 @@ pub trait Registry: Send + Sync {
         async move { timeout_at(deadline, self.list(list)).await.unwrap_or_else(|_| Listing::timed_out(Vec::new())) }
     }
 
-    /// Whether a question would be put soon. Who has many of them begins no more than there is room for, so that the one that
-    /// comes first is chosen when its turn has come, and not long before.
+    /// True if a request would be sent soon. A walk starts no more than that, so that it chooses the next request when its turn
+    /// comes, not long before.
     fn has_room(&self) -> bool;
 }
 
-/// What is asked about one object.
+/// A request for one object, or for a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Where it lies.
+    /// The object's repository.
     pub repository: Repository,
-    /// Which object.
+    /// The object.
     pub object: Object,
-    /// How much of it.
+    /// How much of it is read.
     pub how: How,
-    /// The connection that carries it was opened after this. Behind a balancer that hands on connections, a kept one leads
-    /// to the same replica again.
+    /// Only a connection opened after this may carry the request: behind a layer-4 balancer, an older one leads to the same
+    /// replica again.
     pub opened_after: Option<Instant>,
 }
 
@@ -94,10 +94,10 @@ pub enum Object {
     Blob(Digest),
 }
 
-/// How much of an object is asked for.
+/// How much of an object is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// The headers alone.
+    /// Only the headers.
     Head,
     /// All of it; for manifests, which are small.
     Whole,
@@ -112,29 +112,30 @@ pub enum How {
         /// Length of the object in bytes.
         size: u64,
     },
-    /// All of a blob, however long, to be hashed. It may take as long as it keeps coming.
+    /// All of a blob, to be hashed. It may take as long as bytes keep arriving.
     Content {
-        /// Length of the object in bytes, where it is known: what comes beyond is not read.
+        /// Length of the object in bytes, if known; bytes beyond it are not read.
         size: Option<u64>,
     },
 }
 
-/// An answer that came, whatever it says.
+/// A response, whatever its status.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The method that it answers.
+    /// The method of the request.
     pub method: Method,
     /// HTTP status.
     pub status: u16,
-    /// The code of an OCI error body, of several the one that refuses; `None` if the body was none (a proxy's page, or HEAD).
+    /// The code of the OCI error body; if it lists several, the one that denies access. `None` without such a body (a proxy's
+    /// page, or HEAD).
     pub error_code: Option<String>,
-    /// The code of an error body as object storages write it (`<Code>ExpiredToken</Code>`): it signs nothing.
+    /// The code of an object store's error body (`<Code>ExpiredToken</Code>`). It does not prove that the registry answered.
     pub storage_code: Option<String>,
-    /// The host that answered, if a redirect led away from the registry's own.
+    /// The host that answered, if a redirect led to another origin.
     pub redirected_to: Option<Box<str>>,
-    /// True if `Retry-After` came with it.
+    /// True if the response has `Retry-After`.
     pub has_retry_after: bool,
-    /// `Docker-Content-Digest`, as it was written.
+    /// `Docker-Content-Digest`, as received.
     pub content_digest: Option<String>,
     /// `Content-Type`.
     pub content_type: Option<String>,
@@ -142,58 +143,58 @@ pub struct Answer {
     pub content_length: Option<u64>,
     /// `Content-Range`, on 206 and 416.
     pub content_range: Option<ContentRange>,
-    /// True if the body comes in a `Content-Encoding` that nobody asked for and that is not undone here: neither its bytes
-    /// nor their number are the object's.
+    /// True if the body has a `Content-Encoding` that was not requested and is not decoded: neither its bytes nor its length
+    /// are the object's.
     pub is_encoded: bool,
     /// What was read of the body.
     pub body: Body,
-    /// True if nothing but the end of the connection ends the body: then a truncated body looks complete.
+    /// True if only the end of the connection ends the body, so that a truncated body looks complete.
     pub ends_with_connection: bool,
-    /// Exchanges that were needed, counting this one: more than 1 if passing trouble was retried.
+    /// Number of exchanges, including this one: more than 1 after retries.
     pub exchanges: u32,
 }
 
 /// What was read of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// It was not asked for, or is an error's.
+    /// The body was not requested, or is an error's.
     Unread,
     /// All of it.
     Whole(Bytes),
-    /// All of it, hashed as it came since it is too long to be kept.
+    /// All of it, hashed as it arrived, because it is too long to be kept.
     Hashed {
-        /// What the bytes hash to, in the algorithm of the digest that was asked for.
+        /// The digest of the bytes, in the requested digest's algorithm.
         digest: Digest,
-        /// How many there were.
+        /// Length in bytes.
         length: u64,
     },
-    /// The connection ended before everything that was promised had come.
+    /// The connection ended before the announced bytes had arrived.
     Cut {
-        /// Bytes that came.
+        /// Bytes that arrived.
         received: u64,
     },
-    /// It is longer than what may be read; the connection was dropped.
+    /// The body is longer than the limit; the connection was dropped.
     TooLong {
-        /// How much may be read, in bytes.
+        /// The limit in bytes.
         limit: u64,
     },
 }
 
-/// No answer, or none that HTTP allows.
+/// Why a request has no usable response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Trouble {
-    /// What it is, as the report says it.
+    /// The cause, as reported.
     pub cause: Cause,
-    /// What was seen. Free of URLs, credentials and anything else that is secret.
+    /// What happened. Free of URLs, credentials and other secrets.
     pub detail: String,
-    /// True if the server took this very request and delivered nothing that can be used. False if it was not reached, took
-    /// too long, or something else failed, such as a token service: that says nothing of the object.
+    /// True if the server received this request and delivered nothing usable. False if it was not reached, took too long, or
+    /// something else failed, such as a token service: that is no evidence about the object.
     pub is_refusal: bool,
 }
 
 impl Trouble {
-    /// Trouble of a cause.
+    /// An error that is no evidence about the object.
     pub fn new(cause: Cause, detail: impl Into<String>) -> Self {
         Self { cause, detail: detail.into(), is_refusal: false }
     }
@@ -203,18 +204,18 @@ impl Trouble {
         Self::new(Cause::Timeout, "not reached before sweep_timeout ended the sweep")
     }
 
-    /// Trouble with which the server met this very request.
+    /// An error with which the server met this request.
     pub fn refusal(cause: Cause, detail: impl Into<String>) -> Self {
         Self { is_refusal: true, ..Self::new(cause, detail) }
     }
 }
 
-/// True for what may be over when it is asked again: an outage passes, a refusal hardly ever does.
+/// True if a retry may succeed: an outage passes, denied access hardly ever changes.
 pub fn may_pass(cause: Cause) -> bool {
     !matches!(cause, Cause::Incomplete | Cause::Unauthorized | Cause::Protocol)
 }
 
-/// A list that a registry pages.
+/// A paged list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum List {
     /// `/v2/_catalog`
@@ -223,12 +224,12 @@ pub enum List {
     Tags(Repository),
 }
 
-/// What could be read of a list.
+/// The part of a list that could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// The names, as the registry wrote them, each once, in no order.
+    /// The names as received, without duplicates, in no order.
     pub names: Vec<String>,
-    /// How the reading ended.
+    /// Whether that is all of it.
     pub end: ListEnd,
 }
 
@@ -239,13 +240,13 @@ impl Listing {
     }
 }
 
-/// How the reading of a list ended.
+/// Whether a list was read completely.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListEnd {
-    /// The list is whole.
+    /// The list is complete.
     Complete,
-    /// The registry says that there is no such list: a repository without manifests, or one that is gone.
+    /// The registry has no such list: the repository has no manifests, or was deleted.
     Absent,
-    /// There is more, or may be, that could not be read.
+    /// More names exist, or may exist, that could not be read.
     Incomplete(Trouble),
 }

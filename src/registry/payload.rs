@@ -30,7 +30,7 @@ pub struct Payload {
 /// What says where a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Its length in bytes, which a header told.
+    /// Its length in bytes, from a header.
     Length(u64),
     /// HTTP itself: the last chunk, or HTTP/2's mark.
     Mark,

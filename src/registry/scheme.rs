@@ -1,4 +1,4 @@
-//! What a registry of this machine speaks, where nobody says: container tools let those do without TLS.
+//! Detects whether a registry on this machine uses TLS: container tools accept plain HTTP there.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// True if whoever listens at an address (`host:port`) answers HTTP without TLS, or if nobody does. Servers that want TLS
+/// True if the server at an address (`host:port`) speaks HTTP without TLS, or if there is none. Servers that want TLS
 /// close the connection, send a TLS alert, or answer 400 (Go's and nginx's do).
 pub async fn speaks_plain_http(address: &str) -> bool {
     let Ok(Ok(stream)) = timeout(TIME_LIMIT, TcpStream::connect(address)).await else { return true };

@@ -96,7 +96,7 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
 /// rustls refuses a verifier without any root; a probe of plain-HTTP registries in an image without certificates must
 /// start nevertheless.
 fn placeholder_root() -> Result<RootCertStore, TlsError> {
-    tracing::warn!("no certificate authority is known: no https registry will be believed; set tls_config.ca_file");
+    tracing::warn!("no CA certificates found: every https registry will fail verification; set tls_config.ca_file");
     let mut roots = RootCertStore::empty();
     roots.roots.push(rustls_pki_types::TrustAnchor {
         subject: Vec::new().into(),

@@ -114,7 +114,7 @@ pub struct Durations {
 }
 
 impl Traffic {
-    /// Counts one exchange: from the request to the answer's head, or to what came instead of one.
+    /// Counts one exchange: from sending the request to the response headers or an error.
     pub fn count(&self, method: Method, code: Code, took: Duration) {
         let of = &self.methods[method as usize];
         of.codes[code as usize].fetch_add(1, Ordering::Relaxed);

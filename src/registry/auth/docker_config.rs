@@ -43,7 +43,7 @@ struct Auth {
 }
 
 /// Where docker and podman keep credentials by default, in the order in which they are looked through. `REGISTRY_AUTH_FILE`
-/// stands alone, as for podman; `DOCKER_CONFIG`, which somebody has set on purpose, comes before what lies about.
+/// replaces the others, as in podman; `DOCKER_CONFIG`, set on purpose, comes before the default locations.
 pub fn default_places() -> Vec<PathBuf> {
     // The process's own folder in /proc is its user's; without /proc there is no podman either.
     let user = std::fs::metadata("/proc/self").ok().map(|metadata| metadata.uid());

@@ -1,4 +1,4 @@
-//! When to stop asking a registry for one kind of thing, since it answers nothing to it.
+//! Circuit breaker: stops requests of one kind after too many of them in a row failed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use crate::registry::Trouble;
 use crate::report::Cause;
 
-/// So many questions in a row without one answer, and no more are asked.
+/// Failed requests in a row that open the breaker.
 const GIVEN_UP_AFTER: u32 = 20;
-/// So many, if they are refused by a registry that answers others: what some repositories hold may not be ours to read.
+/// The same if access was denied while other requests succeed: the credentials may not cover some repositories.
 const REFUSED_AFTER: u32 = 200;
-/// After that, one is asked again this often.
+/// While open, one request is let through this often.
 const TRIED_AGAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Stops requests of one kind after too many of them in a row went unanswered.
@@ -32,7 +32,7 @@ struct GivenUp {
 }
 
 impl CircuitBreaker {
-    /// Notes that a question was answered, or what came instead after all retries.
+    /// Records a request's result after all retries.
     pub fn note(&self, trouble: Option<&Trouble>) {
         let mut state = self.lock();
         match trouble {
@@ -44,8 +44,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// True if so many questions had no answer that it is to be decided whether to go on; `answers_others` tells that the
-    /// registry has answered something, of whatever kind.
+    /// True if so many requests failed that the breaker may have to open. `answers_others`: the registry has answered other
+    /// requests.
     pub fn is_in_doubt(&self, answers_others: bool) -> bool {
         let state = self.lock();
         let is_refused = state.last_trouble.as_ref().is_some_and(|trouble| trouble.cause == Cause::Unauthorized);
@@ -53,7 +53,7 @@ impl CircuitBreaker {
         state.given_up.is_none() && state.unanswered >= after
     }
 
-    /// Decides: questions of this kind are given up, unless one is known to be answered.
+    /// Opens the breaker, or closes it if a request of this kind is known to succeed.
     pub fn decide(&self, is_answered: bool) {
         let mut state = self.lock();
         if is_answered {
@@ -63,8 +63,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// The trouble to answer with instead of asking, if these questions have been given up. One in a while is let through,
-    /// so that a registry which recovers is noticed.
+    /// The error to return instead of sending a request, while the breaker is open. Now and then one request is let through, so
+    /// that recovery is noticed.
     pub fn open(&self) -> Option<Trouble> {
         let mut state = self.lock();
         let unanswered = state.unanswered;

@@ -1,24 +1,23 @@
-//! How many bytes a second may be read to be hashed.
+//! Limits the bytes per second that are read for hashing.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Paces reading: what is read now is paid for by waiting before the next read, so that a connection's own flow control
-/// holds the registry back.
+/// Paces reading by waiting after each read, so that the connection's flow control slows the registry down.
 pub struct Budget {
     bytes_per_second: Option<u64>,
     paid_until: Mutex<Instant>,
 }
 
 impl Budget {
-    /// A budget in bytes a second; `None`: no limit.
+    /// A budget in bytes per second; `None`: no limit.
     pub fn new(bytes_per_second: Option<u64>) -> Self {
         Self { bytes_per_second: bytes_per_second.filter(|&rate| rate > 0), paid_until: Mutex::new(Instant::now()) }
     }
 
-    /// Waits until some bytes that have been read are paid for, together with everybody else's.
+    /// Waits until the bytes just read fit the budget, which all readers share.
     pub async fn spend(&self, bytes: u64) {
         let Some(rate) = self.bytes_per_second else { return };
         let paid_until = {

@@ -1,4 +1,4 @@
-//! Keeps the probe gentle: how many requests are in flight, how fast they follow each other, and when to pause.
+//! Protects the registry: bounds the in-flight requests and their rate, and honours `Retry-After`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// A registry is asked to wait at most this long, whatever its `Retry-After` says.
+/// The longest pause, whatever `Retry-After` says.
 const PAUSE_LIMIT: Duration = Duration::from_secs(120);
-/// Lets requests to one registry through.
+
+/// Admits the requests to one registry.
 pub struct Gate {
     permits: Arc<Semaphore>,
-    /// How many wait before it.
+    /// Number of requests that wait for admission.
     waiting: AtomicUsize,
     state: Mutex<State>,
 }
@@ -21,18 +22,18 @@ struct State {
     controller: Controller,
     /// Permits to take out of circulation when they come back.
     surplus: usize,
-    /// The least time between two requests; zero: none.
+    /// The minimum time between two requests; zero: none.
     spacing: Duration,
     next_slot: Instant,
     paused_until: Instant,
 }
 
-/// How an exchange went, for the controller.
+/// The outcome of an exchange, for the controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was answered.
+    /// A response came.
     Answered,
-    /// It failed in a way that overload explains: 5xx, a time-out, a broken connection.
+    /// It failed in a way that overload explains: 5xx, a timeout, a broken connection.
     Struggled,
     /// 429.
     Throttled,
@@ -45,7 +46,7 @@ pub struct Permit<'a> {
     since: Instant,
 }
 
-/// One that waits before a gate, however it comes to an end.
+/// Counts a request while it waits, also if it is dropped.
 struct Waiting<'a>(&'a Gate);
 
 impl<'a> Waiting<'a> {
@@ -79,25 +80,24 @@ impl Gate {
         }
     }
 
-    /// Sets how many requests a second may begin; `None`: as many as concurrency allows.
+    /// Sets the maximum number of requests per second; `None`: no limit besides concurrency.
     pub fn set_rate(&self, rate: Option<f64>) {
         self.lock().spacing = spacing(rate);
     }
 
-    /// Lets everything through at once that may be in flight, without finding out first what the registry bears.
+    /// Admits the full concurrency at once, without first finding out how much the registry can handle.
     pub fn open_wide(&self) {
         let mut state = self.lock();
         let grown = state.controller.open_wide();
         self.permits.add_permits(grown);
     }
 
-    /// How many requests may be in flight now.
+    /// The current limit of in-flight requests.
     pub fn limit(&self) -> usize {
         self.lock().controller.limit
     }
 
-    /// Whether fewer wait than may be in flight: enough wait then for the registry to be kept busy, and one that comes is let
-    /// through soon.
+    /// True if fewer requests wait than may be in flight: enough to keep the registry busy, and a new one is admitted soon.
     pub fn has_room(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) < self.limit()
     }
@@ -105,7 +105,7 @@ impl Gate {
     /// Waits until a request may begin.
     pub async fn enter(&self) -> Permit<'_> {
         let _waiting = Waiting::before(self);
-        // The semaphore is never closed; if it were, going on unbounded by it would be the lesser harm.
+        // The semaphore is never closed.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         self.take_turn(permit).await
     }
@@ -125,7 +125,7 @@ impl Gate {
             };
             let until = paused_until.max(slot);
             if until > now {
-                // Only then: the runtime's clock ticks in milliseconds, and what is over by now waits for the next one.
+                // The runtime's clock ticks in milliseconds: a sleep until now would wait for the next tick.
                 tokio::time::sleep_until(until).await;
             }
             if paused_until <= now {
@@ -134,12 +134,12 @@ impl Gate {
         }
     }
 
-    /// Waits until a request may begin that is not one of those whose number is limited here: there is a place for it.
+    /// Waits until a background request may begin. It needs no permit: one is reserved for it.
     pub async fn enter_beside(&self) -> Permit<'_> {
         self.take_turn(None).await
     }
 
-    /// Holds all requests back for as long as the registry asked.
+    /// Pauses all requests for as long as the registry asked.
     pub fn pause(&self, for_this_long: Duration) {
         let until = Instant::now() + for_this_long.min(PAUSE_LIMIT);
         let mut state = self.lock();
@@ -156,7 +156,7 @@ fn spacing(rate: Option<f64>) -> Duration {
 }
 
 impl Permit<'_> {
-    /// Gives the permit back and tells how it went.
+    /// Returns the permit and reports the outcome.
     pub fn done(mut self, outcome: Outcome) {
         let took = self.since.elapsed();
         let mut state = self.gate.lock();
@@ -180,19 +180,19 @@ impl Permit<'_> {
     }
 }
 
-/// Finds the lowest concurrency that keeps the registry busy, as TCP Vegas finds a window: from how much longer an answer
-/// takes than with few others beside it, it reads how many requests only wait in the registry's queue.
+/// Finds the lowest concurrency that keeps the registry busy, as TCP Vegas finds its window: the extra latency compared with
+/// few in-flight requests shows how many requests only wait in the registry's queue.
 #[derive(Debug)]
 struct Controller {
     limit: usize,
     most: usize,
     /// Mean latency with [`FEW`] requests in flight, in seconds.
     among_few: f64,
-    /// Windows until that is measured again, since a registry changes.
+    /// Windows until that is measured again, because a registry's speed changes.
     trusted_for: u32,
-    /// True once more in flight were of no use.
+    /// True once a higher limit brought no more throughput.
     is_found: bool,
-    /// While it is measured, the limit to go back to.
+    /// The limit to restore after a measurement.
     measuring: Option<usize>,
     window: Window,
 }
@@ -210,25 +210,24 @@ impl Window {
         self.answered + self.struggled + self.throttled
     }
 
-    /// Some 5xx are an object's own fault; many are the registry's.
+    /// A few 5xx are caused by an object, many by the registry.
     fn is_of_trouble(&self) -> bool {
         self.throttled > 0 || self.struggled * 4 > self.seen()
     }
 }
 
-/// Fewer requests than this waiting in the registry, or than a sixteenth of the limit: one more is tried.
+/// With fewer queued requests than this, or than a sixteenth of the limit, the limit rises by one.
 const QUEUE_LOW: f64 = 0.5;
-/// More than this, and than an eighth of the limit: one less, down to [`FEW`], since less is not compared with anything.
-/// What waits beside those few keeps the registry busy between two answers; more of it only adds latency.
+/// With more queued requests than this, and than an eighth of the limit, the limit falls by one, down to [`FEW`]: a few queued
+/// requests keep the registry busy between two responses, more only add latency.
 const QUEUE_HIGH: f64 = 1.0;
-/// Few enough not to wait for each other, and enough that one which hangs does not hold the others up.
+/// Few enough not to queue, and enough that one hanging request does not stop the others.
 const FEW: usize = 4;
-/// Requests after which the limit is thought over, for as long as each time shows the same: that more are of use, or that the
-/// registry is in trouble; with a limit above 8 after as many more as that is higher.
+/// Requests between two decisions while the limit still rises or the registry struggles; more with a limit above 8.
 const WINDOW: usize = 16;
-/// The same once it is found: the mean of fewer says more of the requests that happen to be slow than of those that wait.
+/// The same once the limit is found: the mean of fewer requests depends too much on single slow ones.
 const WINDOW_OF_FOUND: usize = 64;
-/// Windows between two measurements: the few slow requests then cost a fiftieth of the time at most.
+/// Windows between two measurements: the slower requests then cost at most a fiftieth of the time.
 const TRUSTED_FOR: u32 = 100;
 
 impl Controller {
@@ -244,7 +243,7 @@ impl Controller {
         }
     }
 
-    /// Gives by how much the limit grew.
+    /// Returns by how much the limit grew.
     fn open_wide(&mut self) -> usize {
         self.measuring = None;
         self.is_found = true;
