@@ -289,7 +289,7 @@ async fn sweep_once(
             log_changes(&registry.name, &changes);
             pace.learn(&report);
             if report.outcome == Outcome::Complete && !report.empty {
-                registry.save_background(hasher.forget_unasked(started)).await;
+                registry.save_background(hasher.evict_unused(started)).await;
             }
             report
         }

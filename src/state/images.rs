@@ -125,7 +125,7 @@ pub fn tree(registry: &RegistryState, image: &Image) -> Option<ImageTree> {
         let (hashed_at, last_byte_at) = match node.kind {
             Kind::Manifest | Kind::Child => (node.hashed_at, None),
             Kind::Config | Kind::Layer => {
-                let proved = proofs.proved_at(&image.repository, &node.digest);
+                let proved = proofs.times_of(&image.repository, &node.digest);
                 (point_in_time(proved.content), point_in_time(proved.byte))
             }
         };

@@ -229,7 +229,7 @@ fn blobs_are_counted_by_what_proves_them() {
     let registry = state.registry("a").unwrap();
     let (repository, digest) = ("app".parse().unwrap(), Digest::sha256(b"layer"));
     registry.evidence_schedule().begin();
-    registry.evidence_schedule().proved(&repository, &digest, Evidence::LastByte, SystemTime::now());
+    registry.evidence_schedule().record(&repository, &digest, Evidence::LastByte, SystemTime::now());
     registry.finish_sweep(intact("a"), nine_o_clock());
     let text = metrics::render(&state);
     for (evidence, count) in [("head", 0.0), ("byte", 1.0), ("content", 0.0)] {

@@ -48,7 +48,7 @@ pub struct IntactObject {
     /// What it points to, if it is a manifest.
     pub manifest: Option<Box<Manifest>>,
     /// True if that is known from when the manifest was last hashed, and only its headers came this time.
-    pub is_remembered: bool,
+    pub is_cached: bool,
     /// The platform that it says it is for, if it is an image's config and was read.
     pub platform: Option<Box<Platform>>,
 }
@@ -146,7 +146,7 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
 
 /// Judges a manifest that was hashed before, and its length then, by the headers of a success: sound if they are what
 /// they were. `None` if they leave anything open; then its bytes have to tell.
-pub fn remembered(digest: &Digest, size: Option<u64>, known: (Manifest, u64), answer: &Answer) -> Option<Verdict> {
+pub fn cached_manifest(digest: &Digest, size: Option<u64>, known: (Manifest, u64), answer: &Answer) -> Option<Verdict> {
     let (manifest, length) = known;
     let is_as_before = answer.status == 200
         && answer.content_length == Some(length)
@@ -154,7 +154,7 @@ pub fn remembered(digest: &Digest, size: Option<u64>, known: (Manifest, u64), an
         && answer.digest().as_ref() == Some(digest);
     is_as_before.then(|| {
         let manifest = Some(Box::new(manifest));
-        Verdict::Intact(IntactObject { length: Some(length), manifest, is_remembered: true, ..IntactObject::default() })
+        Verdict::Intact(IntactObject { length: Some(length), manifest, is_cached: true, ..IntactObject::default() })
     })
 }
 

@@ -65,7 +65,7 @@ impl Findings {
         self.walked.insert(repository);
         self.suspected.extend(walked.suspected);
         self.unverified.extend(walked.unverified);
-        self.disproved.extend(walked.disproved);
+        self.disproved.extend(walked.resolved);
         self.tally.add(&walked.tally);
         self.answered |= walked.answered;
         self.contradicted.extend(walked.contradicted);
@@ -108,7 +108,7 @@ impl Findings {
                 served: self.tally.served.get(kind),
                 neighbours: served_beside(&self.tally, kind),
                 suspected: alike.get(&counted_as(kind, suspicion)).copied().unwrap_or_default(),
-                beside: suspected.beside,
+                beside: suspected.blobs_served,
                 answers: self.tally.answers,
                 contradicted: self.tally.contradicted.get(&suspicion).copied().unwrap_or_default(),
             };

@@ -88,7 +88,7 @@ pub async fn sweep_watched<R: Registry + 'static>(
                 platforms: target.platforms.clone(),
                 evidence_schedule: Arc::clone(&evidence_schedule),
                 manifests: Arc::clone(&manifests),
-                blob_hasher: blob_hasher.clone().filter(|_| evidence_schedule.hash_in_turn()),
+                blob_hasher: blob_hasher.clone().filter(|_| evidence_schedule.is_content_periodic()),
                 contradictions: Arc::clone(&contradictions),
                 observer,
             });
@@ -101,7 +101,7 @@ pub async fn sweep_watched<R: Registry + 'static>(
     resolve_absent(&selection, known, (&manifests, &contradictions), &mut found);
     found.contradicted.extend(blob_hasher.iter().flat_map(|blob_hasher| blob_hasher.take_contradicted()));
     contradictions.swept(&target.name, &found.contradicted, &found.cleared);
-    evidence_schedule.forget_unasked(SystemTime::now());
+    evidence_schedule.evict_unused(SystemTime::now());
     began.report(target, &traffic, known, repositories, selection, found)
 }
 
@@ -247,8 +247,8 @@ async fn walk_all<R: Registry + 'static>(
                 known: known_in.remove(repository).unwrap_or_default(),
             };
             let counted = Arc::clone(progress);
-            let on_judged = move || counted.object();
-            let task = walks.spawn(walk(Arc::clone(registry), assignment, Arc::clone(scope), on_judged));
+            let on_checked = move || counted.object();
+            let task = walks.spawn(walk(Arc::clone(registry), assignment, Arc::clone(scope), on_checked));
             names.insert(task.id(), repository);
         }
         match walks.join_next_with_id().await {

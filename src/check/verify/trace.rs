@@ -87,7 +87,7 @@ impl Observer for Trace {
             Verdict::Suspect { .. } => (SeenState::Suspect, IntactObject::default()),
             Verdict::Unverified { .. } => (SeenState::Unverified, IntactObject::default()),
         };
-        let IntactObject { length, digest: resolved, manifest, platform, is_remembered: _ } = intact;
+        let IntactObject { length, digest: resolved, manifest, platform, is_cached: _ } = intact;
         let seen = Seen { took, state, length, resolved, manifest, platform, evidence };
         self.seen().insert((repository.clone(), key), seen);
     }

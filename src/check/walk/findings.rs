@@ -1,11 +1,12 @@
-//! What a walk brings home: its graph, read from the objects back to the images.
+//! Turns the graph of a walk into findings, each with the images that it affects.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
 
-use super::graph::{Finding, Graph, Grounds, Node, NodeId, NodeState, Reach, Root, RootId};
+use super::graph::{Finding, Graph, Grounds, Node, NodeId, NodeState, Root, RootId};
 use super::inquiry::Inquiry;
-use super::{Suspected, Tally, Walked};
+use super::reach::Reach;
+use super::walked::{Suspected, Tally, Walked};
 use crate::check::contradictions::Contradiction;
 use crate::check::evidence::Evidence;
 use crate::check::judge::Suspicion;
@@ -13,37 +14,37 @@ use crate::oci::{Digest, Image, Reference, Repository};
 use crate::registry::Trouble;
 use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified};
 
-/// What a walk knows beside its graph.
+/// The results of a walk that are not in its graph.
 pub(super) struct Context {
     pub repository: Repository,
     pub tally: Tally,
-    /// What of the tag list could not be read.
+    /// The error that ended the reading of the tag list.
     pub unread: Option<Trouble>,
-    /// Failures known before.
+    /// Open failures of earlier sweeps.
     pub known: Vec<Failure>,
-    /// What of them nothing that the walk saw can have cleared.
+    /// Broken blobs that this walk cannot resolve.
     pub unproved: HashSet<Digest>,
-    /// Images of failures known before that are listed and that the filter leaves out.
+    /// Images of open failures that are listed, and that the tag filter excludes.
     pub filtered_out: HashSet<Reference>,
-    /// Which patterns of `tags.include` match a listed tag, by their place; `None` if no tag list was to be read.
+    /// Indexes of the patterns of `tags.include` that match a listed tag; `None` if no tag list was read.
     pub matched_tags: Option<BTreeSet<usize>>,
     pub contradicted: Vec<Contradiction>,
     pub cleared: Vec<Image>,
 }
 
-/// Reads the graph.
+/// Collects the results of a walk.
 pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
     let Context { repository, mut tally, unread, known, unproved, filtered_out, matched_tags, contradicted, cleared } =
         context;
     let list_was_read = unread.is_none();
-    // A list that is not complete was an answer all the same.
+    // An incomplete list is still a response.
     let list_was_answered = unread.as_ref().is_none_or(|trouble| trouble.cause == Cause::Incomplete);
-    let reach = graph.reach();
-    let opaque = if known.is_empty() { HashMap::new() } else { opaque(graph, &reach) };
+    let reach = Reach::new(graph);
+    let unread_below = if known.is_empty() { HashMap::new() } else { unread_below(graph, &reach) };
     let mut reading = Reading {
         graph,
         reach,
-        opaque,
+        unread_below,
         list_was_read,
         repository,
         suspected: Vec::new(),
@@ -66,19 +67,19 @@ pub(super) fn collect(graph: &Graph, context: Context) -> Walked {
             *tally.served.get_mut(node.kind) += 1;
         }
     }
-    let beside = tally.served.config + tally.served.layer;
-    reading.suspected.iter_mut().for_each(|suspected| suspected.beside = beside);
-    let may_be_cleared = |known: &&Failure| known.digest.as_ref().is_none_or(|digest| !unproved.contains(digest));
-    let (filtered_out, disproved): (Vec<&Failure>, Vec<&Failure>) =
-        known.iter().filter(may_be_cleared).filter(|known| reading.disproves(known)).partition(|known| {
-            !reading.is_proved(known) && known.images.iter().any(|it| filtered_out.contains(&it.reference))
+    let blobs_served = tally.served.config + tally.served.layer;
+    reading.suspected.iter_mut().for_each(|suspected| suspected.blobs_served = blobs_served);
+    let may_be_resolved = |known: &&Failure| known.digest.as_ref().is_none_or(|digest| !unproved.contains(digest));
+    let (filtered_out, resolved): (Vec<&Failure>, Vec<&Failure>) =
+        known.iter().filter(may_be_resolved).filter(|known| reading.resolves(known)).partition(|known| {
+            !reading.is_intact(known) && known.images.iter().any(|it| filtered_out.contains(&it.reference))
         });
     Walked {
         list_was_read,
         matched_tags,
         unwalked: unwalked(graph, &known),
         filtered_out: filtered_out.into_iter().map(Failure::key).collect(),
-        disproved: disproved.into_iter().map(Failure::key).collect(),
+        resolved: resolved.into_iter().map(Failure::key).collect(),
         answered: list_was_answered && (graph.roots.is_empty() || graph.roots.iter().any(is_answered)),
         images: graph.roots.iter().filter(|root| !root.gone).count() as u64,
         objects: objects(graph),
@@ -103,7 +104,7 @@ fn unwalked(graph: &Graph, known: &[Failure]) -> HashSet<Image> {
     images.filter(|image| !walked.contains(&image.reference)).cloned().collect()
 }
 
-/// Each digest once, as the first of what it is.
+/// Counts each digest once, as the first of its kinds.
 fn objects(graph: &Graph) -> ObjectCounts {
     let mut counts = ObjectCounts::default();
     for node in &graph.nodes {
@@ -116,15 +117,15 @@ fn objects(graph: &Graph) -> ObjectCounts {
 }
 
 fn canaries(graph: &Graph) -> Vec<Inquiry> {
-    let intact = |is_manifest: bool| {
+    let first_intact = |is_manifest: bool| {
         graph.nodes.iter().find(|node| {
             node.is_manifest() == is_manifest && matches!(node.state, NodeState::Intact(_)) && node.size != Some(0)
         })
     };
-    [intact(true), intact(false)].into_iter().flatten().map(inquiry_of).collect()
+    [first_intact(true), first_intact(false)].into_iter().flatten().map(inquiry_of).collect()
 }
 
-/// How a node is asked for by GET.
+/// The question that requests a node by GET.
 fn inquiry_of(node: &Node) -> Inquiry {
     let (digest, size) = (node.digest.clone(), node.size);
     if node.is_manifest() {
@@ -137,12 +138,13 @@ fn inquiry_of(node: &Node) -> Inquiry {
 struct Reading<'a> {
     graph: &'a Graph,
     reach: Reach<'a>,
-    opaque: HashMap<RootId, Vec<NodeId>>,
+    /// For each image, the manifests below it that could not be read.
+    unread_below: HashMap<RootId, Vec<NodeId>>,
     list_was_read: bool,
     repository: Repository,
     suspected: Vec<Suspected>,
     suspected_keys: HashSet<FailureKey>,
-    /// Objects that could not be judged, and that some image needs.
+    /// Unverified objects that some image needs.
     unverified_keys: HashSet<FailureKey>,
     unverified: Vec<Unverified>,
 }
@@ -187,7 +189,7 @@ impl Reading<'_> {
             NodeState::Permitted | NodeState::Waiting => {}
             NodeState::Intact(length) => {
                 let mut stated = node.parents.iter().filter_map(|&(_, size)| size);
-                // Two descriptors of one object cannot both be right.
+                // If two descriptors of one object differ, one of them is wrong.
                 match length.and_then(|length| Some((length, stated.find(|&size| size != length)?))) {
                     Some((length, size)) => {
                         let detail = format!("the registry has {length} bytes, a descriptor says {size}");
@@ -220,7 +222,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Some clients pull an object whose descriptor states a negative length, others do not.
+    /// Reports a negative size in a descriptor: some clients pull such an object, others do not.
     fn misstated(&mut self, id: NodeId) {
         let node = &self.graph.nodes[id];
         let roots: BTreeSet<RootId> =
@@ -256,11 +258,11 @@ impl Reading<'_> {
         self.add(failure, suspicion, grounds, || inquiry_of(node));
     }
 
-    /// One digest that is a manifest and a blob is one object, and fails as the first.
+    /// Adds a suspect. A digest that is both a manifest and a blob is one object.
     fn add(&mut self, failure: Failure, suspicion: Suspicion, grounds: Grounds, inquiry: impl Fn() -> Inquiry) {
         if self.suspected_keys.insert(failure.key()) {
             let mixed = grounds.is_mixed.then(inquiry);
-            self.suspected.push(Suspected { failure, suspicion, answers: grounds.answers, mixed, beside: 0 });
+            self.suspected.push(Suspected { failure, suspicion, answers: grounds.answers, mixed, blobs_served: 0 });
         }
     }
 
@@ -282,34 +284,35 @@ impl Reading<'_> {
         }
     }
 
-    /// True if a failure known before does not hold: the object was proved, or no image can need it any more.
-    fn disproves(&self, known: &Failure) -> bool {
+    /// True if an open failure is resolved: the object is intact, or no image can need it any more.
+    fn resolves(&self, known: &Failure) -> bool {
         if self.suspected_keys.contains(&known.key()) || self.unverified_keys.contains(&known.key()) {
             return false;
         }
-        self.is_proved(known) || known.images.iter().all(|image| !self.may_need(image, known))
+        self.is_intact(known) || known.images.iter().all(|image| !self.may_need(image, known))
     }
 
-    /// True if the object of a failure known before was served, and is intact.
-    fn is_proved(&self, known: &Failure) -> bool {
+    /// True if the object of an open failure is intact.
+    fn is_intact(&self, known: &Failure) -> bool {
         let Some(digest) = &known.digest else { return false };
         let mut found = self.graph.find(digest).peekable();
         found.peek().is_some() && found.all(|node| matches!(node.state, NodeState::Intact(_) | NodeState::Permitted))
     }
 
-    /// True if an image that needed a bad object may still do so, because something above the object could not be read.
+    /// True if an image may still need a broken object, because a manifest above the object could not be read.
     fn may_need(&self, image: &Image, known: &Failure) -> bool {
-        let mut roots = self.graph.roots.iter().enumerate().filter(|(_, root)| root.reference == image.reference);
-        let Some((id, root)) = roots.next().filter(|(_, root)| !root.gone) else { return !self.list_was_read };
+        let id = self.graph.root(&image.reference).filter(|&id| !self.graph.roots[id].gone);
+        let Some(id) = id else { return !self.list_was_read };
+        let root = &self.graph.roots[id];
         match (&root.finding, root.node) {
             (Some(_), _) => true,
-            // What was bad is the reference itself, and it resolves now, whatever lies below.
+            // The reference itself was broken, and it resolves now.
             (None, _) if known.digest.is_none() => false,
             (None, None) => false,
-            (None, Some(_)) => self.opaque.get(&id).is_some_and(|unread| {
+            (None, Some(_)) => self.unread_below.get(&id).is_some_and(|unread| {
                 unread.iter().any(|&node| match self.graph.nodes[node].finding() {
                     Some(Finding::Unverified { .. }) => true,
-                    // Known to be bad itself: it still stands between the image and what was found below it.
+                    // Broken itself, and on the path from the image to the object.
                     _ => known.path.contains(&self.graph.nodes[node].digest.to_string()),
                 })
             }),
@@ -318,14 +321,14 @@ impl Reading<'_> {
 }
 
 /// For each image, the manifests below it that could not be read.
-fn opaque(graph: &Graph, reach: &Reach<'_>) -> HashMap<RootId, Vec<NodeId>> {
-    let mut opaque: HashMap<RootId, Vec<NodeId>> = HashMap::new();
+fn unread_below(graph: &Graph, reach: &Reach<'_>) -> HashMap<RootId, Vec<NodeId>> {
+    let mut unread: HashMap<RootId, Vec<NodeId>> = HashMap::new();
     for (id, node) in graph.nodes.iter().enumerate() {
         if node.is_manifest() && node.finding().is_some() {
             for root in reach.of(id, None).0 {
-                opaque.entry(root).or_default().push(id);
+                unread.entry(root).or_default().push(id);
             }
         }
     }
-    opaque
+    unread
 }

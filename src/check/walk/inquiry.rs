@@ -1,4 +1,4 @@
-//! One question about one object, asked and judged.
+//! One question about one object: its requests, and the verdict on their responses.
 
 use crate::check::evidence::Evidence;
 use crate::check::judge::{self, IntactObject, Verdict};
@@ -7,37 +7,37 @@ use crate::oci::{Digest, Reference, Repository};
 use crate::registry::{Answer, Body, Brought, How, Method, Object, Question, Registry, Trouble};
 use crate::report::Cause;
 
-/// Forms of one question that are asked at most.
-const FORMS: usize = 3;
+/// Maximum number of requests for one question.
+const REQUESTS: usize = 3;
 
-/// What is asked, and what the answer is held against.
+/// A question about an object, with the expectations for its response.
 #[derive(Clone, Debug)]
 pub enum Inquiry {
-    /// What a reference resolves to.
+    /// The digest that a reference resolves to.
     Resolution(Reference),
-    /// A manifest, by its digest; with its descriptor's size, if one names it.
+    /// A manifest by digest, with the size in its descriptor if it has one.
     Manifest(Digest, Option<u64>),
-    /// A blob, by its digest; with its descriptor's size.
+    /// A blob by digest.
     Blob {
         /// Its digest.
         digest: Digest,
-        /// Its length in bytes.
+        /// Its length in bytes, by its descriptor.
         size: Option<u64>,
-        /// How it is proved.
+        /// The evidence to get.
         evidence: Evidence,
     },
 }
 
-/// A verdict, and what it cost.
+/// A verdict with its evidence and cost.
 #[derive(Debug)]
 pub struct Judged {
-    /// What the answer says.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Exchanges that were needed.
+    /// Number of HTTP exchanges.
     pub exchanges: u32,
-    /// How a sound blob was proved: by less than what was asked for, if the registry gave no more.
+    /// Evidence for an intact blob; less than requested if the registry gave no more.
     pub evidence: Evidence,
-    /// The method and the status of the answer; `None` if there was none.
+    /// Method and status of the response; `None` without one.
     pub answered: Option<(Method, u16)>,
 }
 
@@ -50,7 +50,7 @@ impl Judged {
 }
 
 impl Inquiry {
-    /// The same question in the form that confirms a suspicion: by GET, since some proxies answer 404 to HEAD alone.
+    /// The question in the form that confirms a suspicion: by GET, because some proxies answer 404 to HEAD only.
     pub fn confirming(self) -> Self {
         match self {
             Self::Blob { digest, size, evidence } => {
@@ -90,13 +90,13 @@ impl Inquiry {
         judge::as_far_as_decoded(verdict, result)
     }
 
-    /// Asks and judges. An answer that leaves the matter open is followed by another form of the question: GET where HEAD
-    /// named no digest or length, all of a blob where its last byte cannot be had alone, HEAD where bytes came and no
-    /// length. HEAD clears nothing that GET did not deliver.
+    /// Asks the question and judges the response. An inconclusive response is followed by another request: GET if HEAD
+    /// returned no digest or length, the complete blob if the server ignores ranges, HEAD if bytes came without a length.
+    /// HEAD never clears a blob that GET did not deliver.
     pub async fn ask<R: Registry>(&self, registry: &R, repository: &Repository, by_get: bool) -> Judged {
         let mut question = self.question(repository, by_get);
         let (mut judged, mut next) = self.put(registry, &question).await;
-        for _ in 1..FORMS {
+        for _ in 1..REQUESTS {
             let Some(how) = next.filter(|&how| how != question.how) else { break };
             question = Question { how, ..question };
             let (other, after) = self.put(registry, &question).await;
@@ -104,7 +104,7 @@ impl Inquiry {
             next = after;
         }
         match &judged.verdict {
-            // Its beginning came, and nothing says how much there is.
+            // Its first bytes came, and no response has its length.
             Verdict::Intact(IntactObject { length: None, .. })
                 if matches!(self, Self::Blob { size: Some(1..), .. }) && judged.evidence < Evidence::LastByte =>
             {
@@ -115,7 +115,7 @@ impl Inquiry {
         }
     }
 
-    /// The form of the question that follows an answer which leaves the matter open.
+    /// The next request, if the response is inconclusive.
     fn next(&self, asked: How, answer: Option<&Answer>, judged: &Judged) -> Option<How> {
         let length = match &judged.verdict {
             Verdict::Intact(intact) => intact.length,
@@ -130,14 +130,14 @@ impl Inquiry {
             (Self::Blob { size: Some(size @ 1..), .. }, How::Head) => {
                 length.is_none().then_some(How::LastByte { size: *size })
             }
-            // Its length is known now, and so is where it ends.
+            // Its length is known now, and so is its last byte's position.
             (Self::Blob { size: None, evidence: Evidence::LastByte, .. }, How::Head) => {
                 length.filter(|&length| length > 0).map(|size| How::LastByte { size })
             }
             (Self::Blob { size: Some(size), .. }, How::LastByte { .. }) if !is_intact => {
                 Some(How::Unranged { size: *size })
             }
-            // Another byte than the last one.
+            // The response has a byte other than the last.
             (Self::Blob { size: Some(size), .. }, How::LastByte { .. })
                 if judged.evidence < Evidence::LastByte && answer.is_some_and(Answer::is_of_another_range) =>
             {
@@ -150,12 +150,12 @@ impl Inquiry {
         }
     }
 
-    /// Asks for a manifest that was hashed before by HEAD, and by GET too if that succeeds and leaves anything open.
-    pub async fn ask_remembered<R: Registry>(
+    /// Requests a cached manifest by HEAD, and by GET if the response is inconclusive.
+    pub async fn ask_cached<R: Registry>(
         &self,
         registry: &R,
         repository: &Repository,
-        known: CachedManifest,
+        cached: CachedManifest,
     ) -> Judged {
         let Self::Manifest(digest, size) = self else {
             return Box::pin(self.ask(registry, repository, false)).await;
@@ -163,9 +163,9 @@ impl Inquiry {
         let question = Question { how: How::Head, ..self.question(repository, false) };
         let result = registry.ask(&question).await;
         let verdict = match &result {
-            // A registry that refuses HEAD was asked by GET.
+            // If the registry refuses HEAD, this is a response to GET.
             Ok(answer) if (200..300).contains(&answer.status) && answer.body == Body::Unread => {
-                match judge::remembered(digest, *size, (known.manifest, known.size), answer) {
+                match judge::cached_manifest(digest, *size, (cached.manifest, cached.size), answer) {
                     Some(verdict) => verdict,
                     None => return Box::pin(self.ask(registry, repository, false)).await,
                 }
@@ -175,12 +175,12 @@ impl Inquiry {
         Judged::of(verdict, &result, Evidence::Head)
     }
 
-    /// Asks by HEAD and leaves it at that.
+    /// Asks the question by a single HEAD.
     pub async fn head<R: Registry>(&self, registry: &R, repository: &Repository) -> Verdict {
         self.judge(&registry.ask(&self.question(repository, false)).await)
     }
 
-    /// Asks in one form, and judges; with the form that is to follow, if any.
+    /// Sends one request and judges its response. Also returns the next request, if one is needed.
     async fn put<R: Registry>(&self, registry: &R, question: &Question) -> (Judged, Option<How>) {
         let result = registry.ask(question).await;
         let verdict = match self.judge(&result) {
@@ -199,13 +199,13 @@ impl Inquiry {
         (judged, next)
     }
 
-    /// How an answer that is sound proves a blob.
+    /// The evidence that an intact response gives for a blob.
     fn evidence(&self, answer: &Answer) -> Evidence {
         let Self::Blob { digest, size, .. } = self else { return Evidence::Head };
         match answer.brings(*size) {
             Brought::Everything if digest.algorithm().is_some() => Evidence::Content,
             Brought::Everything | Brought::End => Evidence::LastByte,
-            // Of an empty blob the length says all.
+            // An empty blob has no last byte: its length suffices.
             Brought::Less if *size == Some(0) => Evidence::LastByte,
             Brought::Less => Evidence::Head,
         }
@@ -213,11 +213,11 @@ impl Inquiry {
 }
 
 impl Judged {
-    /// What two answers prove together, of which the second was asked for since the first left something open.
+    /// Combines an inconclusive response with the one that follows it.
     fn followed_by(self, second: Self) -> Self {
         let exchanges = self.exchanges + second.exchanges;
         match (&self.verdict, &second.verdict) {
-            // The last byte came; HEAD was only to tell whether more follows.
+            // The last byte came. HEAD was only sent for the length.
             (Verdict::Intact(_), Verdict::Unverified { .. }) if self.evidence >= Evidence::LastByte => {
                 Self { exchanges, ..self }
             }

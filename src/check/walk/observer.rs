@@ -1,4 +1,4 @@
-//! Lets somebody watch a walk while it goes on.
+//! Lets a caller follow a walk.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use crate::check::judge::Verdict;
 use crate::oci::Repository;
 use crate::registry::Object;
 
-/// What one question brought.
+/// The result of one request.
 #[derive(Debug)]
 pub struct Observation<'a> {
-    /// Where the object lies.
+    /// The repository that contains the object.
     pub repository: &'a Repository,
-    /// What was asked for; a tag as the manifest that it names.
+    /// The object; for a tag, the manifest that it names.
     pub object: &'a Object,
-    /// What the answers say so far. A suspicion is followed by another observation, once it has been asked about again.
+    /// The verdict so far. Another observation follows a suspicion once it is confirmed or cleared.
     pub verdict: &'a Verdict,
-    /// How a blob is proved, if it is sound.
+    /// Evidence for an intact blob.
     pub evidence: Evidence,
-    /// From the question to the answer, with the retries between.
+    /// Time from the request to its response, including retries.
     pub took: Duration,
 }
 
-/// Is told of every question that a walk asked, from several tasks at once.
+/// Receives the results of a walk, from several tasks at once.
 pub trait Observer: fmt::Debug + Send + Sync {
-    /// Takes in what one question brought.
+    /// Receives the result of one request.
     fn observe(&self, observation: &Observation<'_>);
 }

@@ -1,44 +1,45 @@
-//! The tags that a walk begins with.
+//! The tag list of the walked repository.
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Roots, Walk};
+use super::scope::Roots;
+use super::walker::Walk;
 use crate::oci::{Reference, Tag};
 use crate::registry::{List, ListEnd, Listing, Registry, Trouble};
 use crate::report::{Cause, Failure};
 
-/// What a tag list says.
+/// A tag list, filtered.
 pub(super) struct Listed {
-    /// The tags that are listed and wanted.
+    /// Tags that the filter admits.
     pub tags: BTreeSet<Tag>,
     /// How the reading ended.
     pub end: ListEnd,
-    /// Which patterns of `tags.include` match a listed name, by their place; `None` if no list was to be read.
+    /// Indexes of the patterns of `tags.include` that match a listed name; `None` if no list was read.
     pub matched: Option<BTreeSet<usize>>,
-    /// Names that are listed and not wanted.
-    unwanted: HashSet<String>,
+    /// Names that the filter excludes.
+    excluded: HashSet<String>,
 }
 
 impl Listed {
-    /// Images of known failures that the list still names and the filter leaves out.
+    /// Images of open failures that are listed, and that the filter excludes.
     pub fn filtered_out(&self, known: &[Failure]) -> HashSet<Reference> {
         let references = known.iter().flat_map(|failure| &failure.images).map(|image| &image.reference);
-        references.filter(|reference| self.unwanted.contains(&reference.to_string())).cloned().collect()
+        references.filter(|reference| self.excluded.contains(&reference.to_string())).cloned().collect()
     }
 }
 
 impl<R: Registry> Walk<R> {
-    /// Reads the tag list, if it is to be walked. Names that no tag can have are reported as a list that makes no sense.
+    /// Reads the tag list, if its images are to be walked. A list with illegal names is incomplete.
     pub(super) async fn listed_tags(&self, roots: &Roots) -> Listed {
         if !roots.listed {
-            let (tags, unwanted) = (BTreeSet::new(), HashSet::new());
-            return Listed { tags, end: ListEnd::Complete, matched: None, unwanted };
+            let (tags, excluded) = (BTreeSet::new(), HashSet::new());
+            return Listed { tags, end: ListEnd::Complete, matched: None, excluded };
         }
         let Listing { names, end } = self.tag_list().await;
-        let (mut tags, mut illegal, mut unwanted) = (BTreeSet::new(), BTreeSet::new(), HashSet::new());
+        let (mut tags, mut illegal, mut excluded) = (BTreeSet::new(), BTreeSet::new(), HashSet::new());
         for name in &names {
             if !self.scope.tags.admits(name) {
-                unwanted.insert(name.clone());
+                excluded.insert(name.clone());
                 continue;
             }
             match name.parse() {
@@ -58,7 +59,7 @@ impl<R: Registry> Walk<R> {
             (ListEnd::Absent, _) if roots.must_exist => ListEnd::Incomplete(absent()),
             (end, _) => end,
         };
-        Listed { tags, end, matched: Some(self.scope.tags.matched(&names)), unwanted }
+        Listed { tags, end, matched: Some(self.scope.tags.matched(&names)), excluded }
     }
 
     async fn tag_list(&self) -> Listing {
@@ -67,7 +68,7 @@ impl<R: Registry> Walk<R> {
         if listing.end != ListEnd::Absent {
             return listing;
         }
-        // What was known of a repository is forgotten when it is gone: that is worth a second question.
+        // The failures of a deleted repository are resolved, so make sure that it is deleted.
         tokio::time::sleep(self.scope.confirm.delay).await;
         self.registry.list(&list).await
     }

@@ -1,65 +1,65 @@
-//! What a walk hands to the sweep.
+//! The result of a walk, for the sweep.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::Inquiry;
+use super::inquiry::Inquiry;
 use crate::check::contradictions::Contradiction;
 use crate::check::judge::{Suspicion, Verdict};
 use crate::oci::{Image, Repository};
 use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified};
 
-/// What a walk of one repository found.
+/// The result of walking one repository.
 #[derive(Debug)]
 pub struct Walked {
-    /// Which.
+    /// The repository.
     pub repository: Repository,
-    /// True if the registry answered for the repository at all, whatever it said.
+    /// True if the registry answered any request about the repository.
     pub answered: bool,
     /// Images that were walked.
     pub images: u64,
-    /// Images of failures known before that were not among them.
+    /// Images of open failures that were not walked.
     pub unwalked: HashSet<Image>,
     /// Objects, by kind.
     pub objects: ObjectCounts,
-    /// Confirmed suspicions, to be believed or not by what the rest of the sweep saw.
+    /// Confirmed suspects. The sweep decides whether they are broken.
     pub suspected: Vec<Suspected>,
-    /// What could not be judged.
+    /// Unverified objects and lists.
     pub unverified: Vec<Unverified>,
-    /// Failures known before that do not hold any more.
-    pub disproved: HashSet<FailureKey>,
-    /// Failures known before that do not hold any more if `tags` leaves their images out on purpose.
+    /// Open failures that are resolved.
+    pub resolved: HashSet<FailureKey>,
+    /// Open failures that are resolved if the tag filter excludes their images on purpose.
     pub filtered_out: HashSet<FailureKey>,
-    /// False if there is a tag list that could not be read to its end.
+    /// False if the tag list could not be read completely.
     pub list_was_read: bool,
-    /// Which patterns of `tags.include` match a listed tag, by their place; `None` if no tag list was to be read.
+    /// Indexes of the patterns of `tags.include` that match a listed tag; `None` if no tag list was read.
     pub matched_tags: Option<BTreeSet<usize>>,
-    /// How the registry answered.
+    /// Counts of the registry's responses.
     pub tally: Tally,
-    /// What contradicted itself.
+    /// Objects with contradictory responses.
     pub contradicted: Vec<Contradiction>,
-    /// What contradicted itself in an earlier sweep, and did not in this one.
+    /// Objects that had contradictory responses in an earlier sweep, and none in this one.
     pub cleared: Vec<Image>,
-    /// A manifest and a blob that were served: neighbours to confirm others with.
+    /// A manifest and a blob that are intact. Requested again, they show whether the registry serves anything at all.
     pub canaries: Vec<Inquiry>,
 }
 
-/// An object under a confirmed suspicion.
+/// A confirmed suspect.
 #[derive(Clone, Debug)]
 pub struct Suspected {
-    /// The failure that it is, if it is believed.
+    /// The failure that it becomes if it is accepted as broken.
     pub failure: Failure,
-    /// What speaks against it.
+    /// The suspicion.
     pub suspicion: Suspicion,
-    /// Answers in a row that spoke against it.
+    /// Number of consecutive responses that confirm it.
     pub answers: u32,
-    /// How it is asked for once more beside a neighbour, if some of the answers may have been the registry's trouble.
+    /// The question to repeat once the registry is known to serve other objects, if an outage may explain some responses.
     pub mixed: Option<Inquiry>,
-    /// Other configs and layers of the repository that were served.
-    pub beside: u64,
+    /// Number of intact configs and layers of the repository.
+    pub blobs_served: u64,
 }
 
 impl Suspected {
-    /// What it is if it is not believed.
+    /// The entry that it becomes if it is not accepted as broken.
     pub fn unverified(self, cause: Cause, why: &str) -> Unverified {
         let Failure { repository, kind, images, detail, .. } = &self.failure;
         Unverified {
@@ -71,24 +71,24 @@ impl Suspected {
             kind: Some(*kind),
             cause,
             images: images.clone(),
-            detail: format!("{detail}; not believed: {why}"),
+            detail: format!("{detail}; not counted as broken: {why}"),
         }
     }
 }
 
-/// How a registry answered: what single suspicions are held against.
+/// How a registry answered: the baseline for single suspicions.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Answers, and what stood in for them.
+    /// Number of responses and failed requests.
     pub answers: u64,
-    /// Of those, the ones that raised a suspicion which a later answer contradicted.
+    /// Those that raised a suspicion which a later response contradicted.
     pub contradicted: HashMap<Suspicion, u64>,
-    /// Objects that were served, by kind.
+    /// Intact objects, by kind.
     pub served: ObjectCounts,
 }
 
 impl Tally {
-    /// Counts a first question, with the exchanges that were needed until it was answered.
+    /// Counts the first request for an object, with its retries.
     pub(super) fn count(&mut self, exchanges: u32, verdict: &Verdict) {
         self.answers += u64::from(exchanges);
         if exchanges > 1 && matches!(verdict, Verdict::Intact(_)) {
@@ -104,7 +104,7 @@ impl Tally {
         }
     }
 
-    /// Adds another walk's.
+    /// Adds the counts of another walk.
     pub fn add(&mut self, other: &Self) {
         self.answers += other.answers;
         for (&suspicion, count) in &other.contradicted {

@@ -76,6 +76,16 @@ const MIGRATIONS: &[&str] = &[
          found TEXT NOT NULL,
          PRIMARY KEY (registry, blob)
      ) STRICT, WITHOUT ROWID;",
+    // Keys of 128 bits cannot be derived from those of 64 bits, so evidence starts again.
+    "DROP TABLE proof;
+     CREATE TABLE proof (
+         registry INTEGER NOT NULL REFERENCES registry ON DELETE CASCADE,
+         blob BLOB NOT NULL,
+         byte INTEGER NOT NULL,
+         content INTEGER NOT NULL,
+         PRIMARY KEY (registry, blob)
+     ) STRICT, WITHOUT ROWID;
+     UPDATE registry SET proofs_since = NULL;",
 ];
 
 /// Changes to one registry's rows.

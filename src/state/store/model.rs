@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::evidence::EvidenceTimes;
+use crate::check::evidence::{BlobKey, EvidenceTimes};
 use crate::config::shard::Shard;
 use crate::oci::Image;
 use crate::report::{Coverage, KnownCatalog, ObjectCounts, Report};
@@ -87,7 +87,7 @@ pub struct Restored {
     /// Start of the evidence schedule.
     pub proofs_since: SystemTime,
     /// When each blob was last proved.
-    pub proofs: Vec<(u64, EvidenceTimes)>,
+    pub proofs: Vec<(BlobKey, EvidenceTimes)>,
     /// Serialized results of background hashing that no sweep has reported yet.
     pub background: Vec<String>,
 }

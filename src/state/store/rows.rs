@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::DatabaseError;
 use super::model::{Key, Restored, Saved, without_lists};
-use crate::check::evidence::{EvidenceSchedule, EvidenceTimes};
+use crate::check::evidence::{BlobKey, EvidenceSchedule, EvidenceTimes};
 use crate::report::{Failure, Report, Unverified, sort_failures};
 use crate::state::history::{History, OpenLife};
 
@@ -70,10 +70,10 @@ fn load_failures(connection: &Connection, id: i64) -> Result<(Vec<Failure>, Hash
     Ok((failures, lives))
 }
 
-fn load_proofs(connection: &Connection, registry: i64) -> Result<Vec<(u64, EvidenceTimes)>, DatabaseError> {
+fn load_proofs(connection: &Connection, registry: i64) -> Result<Vec<(BlobKey, EvidenceTimes)>, DatabaseError> {
     let mut proofs = connection.prepare("SELECT blob, byte, content FROM proof WHERE registry = ?1")?;
     let proofs = proofs.query_map([registry], |row| {
-        Ok((row.get::<_, i64>(0)?.cast_unsigned(), EvidenceTimes { byte: row.get(1)?, content: row.get(2)? }))
+        Ok((BlobKey(row.get(0)?), EvidenceTimes { byte: row.get(1)?, content: row.get(2)? }))
     })?;
     Ok(proofs.collect::<Result<_, _>>()?)
 }
@@ -217,20 +217,20 @@ pub(super) fn save_proofs(
         "UPDATE registry SET proofs_since = ?2 WHERE id = ?1 AND proofs_since IS NOT ?2",
         [registry, seconds(proofs.since())],
     )?;
-    let mut proved = proofs.proved_since(since);
+    let mut proved = proofs.recorded_since(since);
     // In table order, so that neighbouring rows share a page that is written once.
-    proved.sort_unstable_by_key(|(blob, _)| blob.cast_signed());
+    proved.sort_unstable_by_key(|(blob, _)| *blob);
     let mut write = transaction.prepare(
         "INSERT INTO proof (registry, blob, byte, content) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET byte = excluded.byte, content = excluded.content",
     )?;
-    for (blob, EvidenceTimes { byte, content }) in proved {
-        write.execute(params![registry, blob.cast_signed(), byte, content])?;
+    for (BlobKey(blob), EvidenceTimes { byte, content }) in proved {
+        write.execute(params![registry, blob, byte, content])?;
     }
-    let over = proofs.over(now);
+    let limit = proofs.evicted_before(now);
     transaction.execute(
         "DELETE FROM proof WHERE registry = ?1 AND byte < ?2 AND content < ?3",
-        params![registry, over.byte, over.content],
+        params![registry, limit.byte, limit.content],
     )?;
     Ok(())
 }

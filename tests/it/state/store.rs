@@ -123,7 +123,7 @@ async fn proofs_come_back_and_forgotten_ones_do_not() {
     let now = SystemTime::now();
     let proofs = Arc::new(EvidenceSchedule::recurring(&target.evidence, target.interval, now));
     let repository = "app".parse().unwrap();
-    let prove = |name: &[u8], at: SystemTime| proofs.proved(&repository, &Digest::sha256(name), Evidence::LastByte, at);
+    let prove = |name: &[u8], at: SystemTime| proofs.record(&repository, &Digest::sha256(name), Evidence::LastByte, at);
     prove(b"old", now - Duration::from_secs(5 * 24 * 3600));
     prove(b"x", now);
     store.save_proofs(key("r"), Arc::clone(&proofs));
@@ -133,7 +133,7 @@ async fn proofs_come_back_and_forgotten_ones_do_not() {
     let restored = store.load(&key("r")).unwrap().unwrap();
     assert!(restored.saved.report.is_none());
     assert_eq!(restored.proofs_since, proofs.since());
-    assert_eq!(restored.proofs, proofs.proved_since(now));
+    assert_eq!(restored.proofs, proofs.recorded_since(now));
     let elsewhere = EvidenceSchedule::recurring(&target.evidence, target.interval, now)
         .with_past(restored.proofs_since, restored.proofs);
     assert_eq!(elsewhere.wanted(&repository, &Digest::sha256(b"x"), now), Evidence::Head);
@@ -279,7 +279,7 @@ async fn a_file_of_an_older_schema_becomes_one_of_the_newest() {
     assert_eq!(failure.first_seen, at(0) - Duration::from_secs(24 * 3600));
     assert_eq!(known.history.open[&failure.key()].id, 9);
     let repository = "app".parse().unwrap();
-    registry.evidence_schedule().proved(&repository, &Digest::sha256(b"x"), Evidence::LastByte, SystemTime::now());
+    registry.evidence_schedule().record(&repository, &Digest::sha256(b"x"), Evidence::LastByte, SystemTime::now());
     registry.finish_sweep_and_save(report(vec![failure.clone()]), at(60)).await;
     assert_eq!(state.is_saved(), Some(true));
     state.close().await;
@@ -290,5 +290,5 @@ async fn a_file_of_an_older_schema_becomes_one_of_the_newest() {
         file.query_row("SELECT count(*) FROM proof", [], |row| row.get::<_, i64>(0)).unwrap(),
         file.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(),
     );
-    assert_eq!((proofs, version), (1, 3));
+    assert_eq!((proofs, version), (1, 4));
 }
