@@ -1,6 +1,5 @@
 //! `scan`: checks storage trees without their registries.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -13,7 +12,8 @@ use crate::render::Terminal;
 use crate::render::{self, textfile};
 use crate::storage::collector::Collector;
 use crate::storage::{
-    LocateError, Location, Progress, RemovalOutcome, RootReport, ScanOptions, ScanReport, locate, metrics, scan,
+    LocateError, Located, Location, Progress, RemovalOutcome, RootReport, ScanOptions, ScanReport, locate, metrics,
+    scan,
 };
 
 /// Why a scan failed or could not be delivered.
@@ -62,10 +62,7 @@ pub fn run(args: &ScanArgs, out: &mut impl Write, err: &mut impl Write) -> Exit 
 }
 
 fn scan_all(args: &ScanArgs) -> Result<ScanReport, ScanError> {
-    let mut locations = BTreeSet::new();
-    for root in &args.roots {
-        locations.extend(locate(root)?);
-    }
+    let Located { registries: locations, foreign } = locate(&args.roots)?;
     for name in &args.pull_through {
         if !locations.iter().any(|location| location.is_called(name)) {
             let known = locations.iter().map(|location| location.root.display().to_string()).collect();
@@ -87,7 +84,7 @@ fn scan_all(args: &ScanArgs) -> Result<ScanReport, ScanError> {
         let pull_through = args.pull_through.iter().any(|name| location.is_called(name));
         pool.install(|| scan(location, pull_through, &options, &HashingBar::of(location)))
     });
-    Ok(ScanReport { roots: roots.collect() })
+    Ok(ScanReport { roots: roots.collect(), not_scanned: foreign })
 }
 
 fn write_report(report: &ScanReport, output: ScanFormat, out: &mut impl Write) -> Result<(), ScanError> {
@@ -108,6 +105,9 @@ fn write_textfile(report: &ScanReport, path: Option<&Path>) -> Result<(), ScanEr
 }
 
 fn exit_code(report: &ScanReport, collection_counts: bool, delivered: bool) -> Exit {
+    if !report.not_scanned.is_empty() {
+        return Exit::Usage;
+    }
     let roots = &report.roots;
     let is_broken = roots.iter().flat_map(|root| &root.findings).any(|finding| finding.class.is_failure());
     let does_harm = |root: &RootReport| root.garbage_collection.iter().any(|prediction| root.would_do_harm(prediction));

@@ -10,7 +10,7 @@ use super::Terminal;
 use super::text::{abbreviated, counted, some, style};
 use crate::report::Kind;
 use crate::report::Verdict;
-use crate::storage::{Class, Finding, Prediction, RemovalOutcome, RootReport, ScanReport};
+use crate::storage::{Class, Finding, Foreign, Prediction, RemovalOutcome, RootReport, ScanReport};
 
 /// Lines of damage for each of several predictions: on a registry with multi-platform images, registry 2 with
 /// `--delete-untagged` would break every one of them.
@@ -19,7 +19,7 @@ const MAX_DAMAGE: usize = 10;
 const MAX_IMAGES: usize = 10;
 /// The note on a storage without tags.
 const NO_TAGS: &str = "no repository has a tag. Harbor 2.15 and later keep tags only in their database, so the storage does not \
-                       show which manifests are in use: garbage collection with --delete-untagged would delete everything";
+                       show which manifests are in use. With --delete-untagged, every manifest counts as untagged:";
 
 /// Writes the report.
 ///
@@ -32,6 +32,13 @@ pub fn scan(report: &ScanReport, terminal: Terminal, out: &mut dyn io::Write) ->
             writeln!(out)?;
         }
         write_root(root, terminal, out)?;
+    }
+    if !report.not_scanned.is_empty() {
+        writeln!(out)?;
+    }
+    for Foreign { path, format } in &report.not_scanned {
+        let text = format!("{path}: this is {format}, which scan cannot read");
+        terminal.write(out, 0, (style(Verdict::Unverified), "NOT SCANNED"), &text)?;
     }
     Ok(())
 }
@@ -48,13 +55,18 @@ fn write_root(root: &RootReport, terminal: Terminal, out: &mut dyn io::Write) ->
     write_removals(root, terminal, out)?;
     if root.has_no_tags {
         writeln!(out)?;
-        terminal.write(out, 2, (style(Verdict::Unverified), "NO TAGS"), NO_TAGS)?;
+        terminal.write(
+            out,
+            2,
+            (style(Verdict::Unverified), "NO TAGS"),
+            &format!("{NO_TAGS} {}", untagged_fate(root)),
+        )?;
     }
     for prediction in &root.garbage_collection {
         writeln!(out)?;
         // The prediction for a named engine is never truncated.
         let max_damage = if requested(root).is_some() { usize::MAX } else { MAX_DAMAGE };
-        write_prediction(prediction, root.would_delete_all(prediction), max_damage, terminal, out)?;
+        write_prediction(root, prediction, max_damage, terminal, out)?;
     }
     if !root.unverified.is_empty() {
         writeln!(out)?;
@@ -67,6 +79,20 @@ fn write_root(root: &RootReport, terminal: Terminal, out: &mut dyn io::Write) ->
     writeln!(out)?;
     let (verdict, lead, words) = verdict(root);
     terminal.write(out, 0, (style(verdict), lead), &format!("{}: {words}, {}", root.root, totals(root)))
+}
+
+/// What the predicted collections with `--delete-untagged` would do to a storage without tags.
+fn untagged_fate(root: &RootReport) -> String {
+    let fate = |prediction: &Prediction| {
+        let fate = if root.would_delete_all(prediction) { "delete everything" } else { "fail, for the reason below" };
+        format!("registry {} would {fate}", prediction.collector.engine.number())
+    };
+    let untagged = root.garbage_collection.iter().filter(|prediction| prediction.collector.delete_untagged);
+    let fates: Vec<String> = untagged.map(fate).collect();
+    match &fates[..] {
+        [] => "garbage collection would delete everything or fail".to_string(),
+        fates => fates.join("; "),
+    }
 }
 
 /// The prediction for the engine that was named on the command line, if any.
@@ -176,8 +202,8 @@ fn write_removals(root: &RootReport, terminal: Terminal, out: &mut dyn io::Write
 }
 
 fn write_prediction(
+    root: &RootReport,
     prediction: &Prediction,
-    deletes_all: bool,
     max_damage: usize,
     terminal: Terminal,
     out: &mut dyn io::Write,
@@ -188,7 +214,8 @@ fn write_prediction(
     let freed = format!("{blobs}, {}", HumanBytes(prediction.frees_bytes));
     let would = match &prediction.aborts {
         Some(why) => format!("would fail: {why}"),
-        None if deletes_all => format!("would delete every manifest and free {freed}"),
+        None if root.would_delete_all(prediction) => format!("would delete every manifest and free {freed}"),
+        None if root.would_delete_every_blob(prediction) => format!("would delete every blob and free {freed}"),
         None if prediction.damage.is_empty() => format!("would free {freed} and break nothing"),
         None => {
             let objects = counted(prediction.damage.len() as u64, "object", "objects");

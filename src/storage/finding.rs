@@ -7,7 +7,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::collector::{Collector, Damage};
-use super::locate::Location;
+use super::locate::{Foreign, Location};
 use super::tree::{Unverified, display};
 use crate::report::closed_set;
 
@@ -152,6 +152,11 @@ impl RootReport {
         self.has_no_tags && prediction.collector.delete_untagged && prediction.aborts.is_none()
     }
 
+    /// True if a collection takes every blob for garbage, since there is no repository.
+    pub fn would_delete_every_blob(&self, prediction: &Prediction) -> bool {
+        self.repositories == 0 && self.blobs > 0 && prediction.deletes_blobs == self.blobs
+    }
+
     /// The images that something broken belongs to, as `repository:tag`.
     pub fn broken_images(&self) -> BTreeSet<String> {
         let failures = self.findings.iter().filter(|finding| finding.class.is_failure());
@@ -186,4 +191,7 @@ impl RootReport {
 pub struct ScanReport {
     /// By registry.
     pub roots: Vec<RootReport>,
+    /// What lies beside the registries in another format.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_scanned: Vec<Foreign>,
 }

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::layout::{ALGORITHMS, BLOBS, LAYERS, MANIFESTS, REPOSITORIES};
 
 /// Entries that are looked at to tell what a folder is.
@@ -15,7 +17,8 @@ const NAME_DEPTH: usize = 6;
 const MOST_FOLDERS: usize = 10_000;
 
 /// A format that `scan` does not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// The OCI image specification's image layout.
     OciLayout,
@@ -39,6 +42,8 @@ pub enum Format {
     Quay,
     /// The registry of before 2015.
     RegistryOne,
+    /// Blobs as distribution arranges them, without repositories.
+    DistributionBlobs,
     /// Blobs in no known arrangement.
     Blobs,
     /// A tar archive, compressed or not.
@@ -63,6 +68,9 @@ impl fmt::Display for Format {
             Self::Nexus => "a blob store of Sonatype Nexus",
             Self::Quay => "the storage of Quay",
             Self::RegistryOne => "the storage of a v1 registry (docker-registry 0.x)",
+            Self::DistributionBlobs => {
+                "a directory with the `blobs` of a distribution registry and without its `repositories`"
+            }
             Self::Blobs => "a directory `blobs` in a layout other than that of distribution",
             Self::Archive => "an archive, such as `docker save` and `skopeo copy` write",
             Self::File => "a file",
@@ -117,6 +125,8 @@ pub(super) fn of_folder(folder: &Path) -> Option<Format> {
         Some(Format::Gitea)
     } else if has_folder(REPOSITORIES) && has_folder("images") {
         Some(Format::RegistryOne)
+    } else if has_distribution_blobs(folder) {
+        Some(Format::DistributionBlobs)
     } else if has_folder(BLOBS) {
         Some(Format::Blobs)
     } else {
@@ -126,10 +136,13 @@ pub(super) fn of_folder(folder: &Path) -> Option<Format> {
 
 /// True if a folder holds blobs or repositories as distribution arranges them.
 pub(super) fn is_distribution(folder: &Path) -> bool {
-    let blobs = folder.join(BLOBS);
-    let has_prefixes = |algorithm: &&str| any_below(&blobs.join(algorithm), |prefix| is_hex(prefix, 2));
     let is_repository = |folder: &Path| folder.join(LAYERS).is_dir() || folder.join(MANIFESTS).is_dir();
-    ALGORITHMS.iter().any(has_prefixes) || any_nested(&folder.join(REPOSITORIES), is_repository)
+    has_distribution_blobs(folder) || any_nested(&folder.join(REPOSITORIES), is_repository)
+}
+
+fn has_distribution_blobs(folder: &Path) -> bool {
+    let blobs = folder.join(BLOBS);
+    ALGORITHMS.iter().any(|algorithm| any_below(&blobs.join(algorithm), |prefix| is_hex(prefix, 2)))
 }
 
 fn is_oci_layout(folder: &Path) -> bool {
@@ -141,9 +154,10 @@ fn is_nexus(folder: &Path) -> bool {
     folder.join("metadata.properties").is_file() && folder.join("content").is_dir()
 }
 
-/// `sha256/<first two>/<hex>`.
+/// `sha256/<first two>/<hex>`, files; distribution has directories of these names.
 fn is_quay(folder: &Path) -> bool {
-    any_below(&folder.join("sha256"), |prefix| is_hex(prefix, 2) && any_entry(prefix, |blob| is_hex(blob, 64)))
+    let is_blob = |path: &Path| is_hex(path, 64) && path.is_file();
+    any_below(&folder.join("sha256"), |prefix| is_hex(prefix, 2) && any_entry(prefix, is_blob))
 }
 
 /// `<first two>/<next two>/<hex>`.

@@ -1,11 +1,16 @@
 //! Finds the registries under the folders that a user names.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::format::{self, Format};
 use super::layout;
+use super::tree::display;
 
 /// Folders below a given one that are looked into: `/var/lib/docker/volumes` holds `NAME/_data/docker/registry/v2`.
 const DEPTH: usize = 3;
@@ -19,12 +24,15 @@ pub struct Location {
     pub root: PathBuf,
     /// Its `v2` folder.
     pub v2: PathBuf,
+    /// Other folders that lead to it, through symbolic links or another spelling.
+    pub aliases: Vec<PathBuf>,
 }
 
 impl Location {
     /// True if a user means this registry by a name: its folder's, or the last few components of its path.
     pub fn is_called(&self, name: &str) -> bool {
-        self.root.ends_with(name.trim_end_matches('/'))
+        let name = name.trim_end_matches('/');
+        self.root.ends_with(name) || self.aliases.iter().any(|alias| alias.ends_with(name))
     }
 }
 
@@ -60,43 +68,76 @@ pub enum LocateError {
     },
 }
 
-/// Finds the registries in a folder: in `docker/registry/v2`, or the folder is that one, or it holds folders with such.
-/// In the order of their paths. What else is recognised there is logged.
+/// What lies in the folders that a user names.
+#[derive(Clone, Debug, Default)]
+pub struct Located {
+    /// Each registry once, however many names lead to it, in the order of their paths.
+    pub registries: Vec<Location>,
+    /// What cannot be scanned and lies beside a registry, in the order of the paths.
+    pub foreign: Vec<Foreign>,
+}
+
+/// Something recognised that `scan` cannot read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Foreign {
+    /// Where.
+    pub path: String,
+    /// What it is.
+    pub format: Format,
+}
+
+/// Finds the registries in folders: in `docker/registry/v2`, or the folder is that one, or it holds folders with such.
 ///
 /// # Errors
 ///
-/// [`LocateError`] if there is none.
-pub fn locate(path: &Path) -> Result<Vec<Location>, LocateError> {
+/// [`LocateError`] if there is none in one of the folders.
+pub fn locate<P: AsRef<Path>>(roots: &[P]) -> Result<Located, LocateError> {
+    let mut registries: BTreeMap<PathBuf, Location> = BTreeMap::new();
+    let mut foreign = BTreeMap::new();
+    for root in roots {
+        let search = search(root.as_ref())?;
+        for location in search.found {
+            match registries.entry(real_path(&location.v2)) {
+                Entry::Occupied(mut known) => known.get_mut().aliases.push(location.root),
+                Entry::Vacant(new) => _ = new.insert(location),
+            }
+        }
+        for (path, format) in search.foreign.into_iter().filter(|(_, format)| format.is_final()) {
+            foreign.entry(real_path(&path)).or_insert(Foreign { path: display(&path), format });
+        }
+    }
+    let mut located =
+        Located { registries: registries.into_values().collect(), foreign: foreign.into_values().collect() };
+    located.registries.sort();
+    located.foreign.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(located)
+}
+
+/// A path without symbolic links.
+fn real_path(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Searches one folder for registries.
+fn search(path: &Path) -> Result<Search, LocateError> {
     if path.is_file() {
         return Err(LocateError::Foreign { path: path.to_owned(), format: format::of_file(path) });
     }
     let mut entries = fs::read_dir(path).map_err(|source| LocateError::Unreadable { path: path.to_owned(), source })?;
     let mut search = Search::default();
     search.folder(path, DEPTH);
-    let Search { mut found, foreign, unreadable } = search;
-    if found.is_empty() {
-        let is_empty = entries.next().is_none();
-        let format = if is_empty { Some((path.to_owned(), Format::Empty)) } else { foreign_format(path, foreign) };
-        return Err(match (format, unreadable) {
-            (Some((path, format)), _) => LocateError::Foreign { path, format },
-            (None, Some(error)) => error,
-            (None, None) => LocateError::NoRegistry(path.to_owned()),
-        });
+    search.found.sort();
+    search.merge_layouts(path);
+    if !search.found.is_empty() {
+        return Ok(search);
     }
-    for (path, format) in foreign.iter().filter(|(_, format)| format.is_final()) {
-        tracing::warn!(folder = %path.display(), %format, "not scanned: this program cannot read it");
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// What a folder without a registry holds: several OCI image layouts are one registry of zot.
-fn foreign_format(root: &Path, foreign: Vec<(PathBuf, Format)>) -> Option<(PathBuf, Format)> {
-    let is_below = |(path, format): &(PathBuf, Format)| path != root && *format == Format::OciLayout;
-    if !foreign.is_empty() && foreign.iter().all(is_below) {
-        return Some((root.to_owned(), Format::Zot));
-    }
-    foreign.into_iter().next()
+    let is_empty = entries.next().is_none();
+    let format = if is_empty { Some((path.to_owned(), Format::Empty)) } else { search.foreign.into_iter().next() };
+    Err(match (format, search.unreadable) {
+        (Some((path, format)), _) => LocateError::Foreign { path, format },
+        (None, Some(error)) => error,
+        (None, None) => LocateError::NoRegistry(path.to_owned()),
+    })
 }
 
 #[derive(Default)]
@@ -112,21 +153,21 @@ impl Search {
     fn folder(&mut self, folder: &Path, depth: usize) {
         let v2 = folder.join(V2);
         if v2.is_dir() {
-            return self.found.push(Location { root: folder.to_owned(), v2 });
+            return self.found.push(Location { root: folder.to_owned(), v2, aliases: Vec::new() });
         }
         if is_v2(folder) {
             let known = folder.ancestors().nth(3).filter(|root| root.join(V2) == folder);
             let root = known.filter(|root| !root.as_os_str().is_empty()).unwrap_or(folder);
-            return self.found.push(Location { root: root.to_owned(), v2: folder.to_owned() });
+            return self.found.push(Location { root: root.to_owned(), v2: folder.to_owned(), aliases: Vec::new() });
         }
-        if let Some(format) = format::of_folder(folder) {
-            self.foreign.push((folder.to_owned(), format));
-            if format.is_final() {
-                return;
-            }
-        }
-        if depth > 0 {
-            self.below(folder, depth - 1);
+        let format = format::of_folder(folder);
+        self.foreign.extend(format.map(|format| (folder.to_owned(), format)));
+        match format {
+            _ if depth == 0 => {}
+            None => self.below(folder, depth - 1),
+            // The engine's own stores beside them are no registry's.
+            Some(Format::DockerEngine) => self.folder(&folder.join("volumes"), depth - 1),
+            Some(_) => {}
         }
     }
 
@@ -144,13 +185,29 @@ impl Search {
             }
         }
     }
+
+    /// Names the image layouts of a zot registry by its root: the highest folder that holds nothing else.
+    fn merge_layouts(&mut self, root: &Path) {
+        let others = self.foreign.iter().filter(|(_, format)| *format != Format::OciLayout).map(|(path, _)| path);
+        let others = self.found.iter().map(|location| &location.v2).chain(others);
+        let shared: HashSet<&Path> = others.flat_map(|path| path.ancestors()).collect();
+        let merged = self.foreign.iter().map(|(path, format)| {
+            let is_own = |folder: &&Path| folder.starts_with(root) && !shared.contains(folder);
+            match path.ancestors().take_while(is_own).last() {
+                Some(highest) if *format == Format::OciLayout && highest != path => (highest.to_owned(), Format::Zot),
+                _ => (path.clone(), *format),
+            }
+        });
+        let mut merged: Vec<_> = merged.collect();
+        merged.sort_by(|a, b| a.0.cmp(&b.0));
+        merged.dedup();
+        self.foreign = merged;
+    }
 }
 
 /// True for the folder `v2` of a registry, which may be empty, and for a copy of one, which tells by what lies in it.
 fn is_v2(folder: &Path) -> bool {
-    let has_parts = folder.join(layout::REPOSITORIES).is_dir() || folder.join(layout::BLOBS).is_dir();
-    let is_in_place = || fs::canonicalize(folder).is_ok_and(|path| path.ends_with(V2));
-    is_in_place() || (has_parts && format::is_distribution(folder))
+    real_path(folder).ends_with(V2) || (folder.join(layout::REPOSITORIES).is_dir() && format::is_distribution(folder))
 }
 
 #[cfg(test)]
@@ -158,7 +215,7 @@ mod tests {
     use super::*;
 
     fn roots(path: &Path) -> Vec<PathBuf> {
-        locate(path).unwrap().into_iter().map(|location| location.root).collect()
+        locate(&[path]).unwrap().registries.into_iter().map(|location| location.root).collect()
     }
 
     #[test]
@@ -172,7 +229,7 @@ mod tests {
         assert_eq!(roots(&private), std::slice::from_ref(&private));
         assert_eq!(roots(&private.join("docker/registry/v2")), std::slice::from_ref(&private));
         assert_eq!(roots(place.path()), [mirror.clone(), private.clone()]);
-        let location = locate(&mirror).unwrap().remove(0);
+        let location = locate(&[&mirror]).unwrap().registries.remove(0);
         assert!(location.is_called("_data") && location.is_called("mirror/_data"));
         assert!(!location.is_called("mirror") && !location.is_called("data"));
     }
@@ -180,10 +237,10 @@ mod tests {
     #[test]
     fn says_when_there_is_none() {
         let place = tempfile::tempdir().unwrap();
-        assert!(matches!(locate(place.path()), Err(LocateError::Foreign { format: Format::Empty, .. })));
+        assert!(matches!(locate(&[place.path()]), Err(LocateError::Foreign { format: Format::Empty, .. })));
         fs::create_dir_all(place.path().join("some/folder")).unwrap();
-        assert!(matches!(locate(place.path()), Err(LocateError::NoRegistry(_))));
-        assert!(matches!(locate(&place.path().join("absent")), Err(LocateError::Unreadable { .. })));
+        assert!(matches!(locate(&[place.path()]), Err(LocateError::NoRegistry(_))));
+        assert!(matches!(locate(&[place.path().join("absent")]), Err(LocateError::Unreadable { .. })));
     }
 
     #[test]
@@ -191,11 +248,16 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let copy = place.path().join("backup");
         fs::create_dir_all(copy.join("repositories/team/app")).unwrap();
-        assert!(locate(&copy).is_err(), "anything may have a folder of this name");
+        assert!(locate(&[&copy]).is_err(), "anything may have a folder of this name");
         fs::create_dir_all(copy.join("repositories/team/app/_manifests")).unwrap();
         assert_eq!(roots(&copy), std::slice::from_ref(&copy));
         let blobs = place.path().join("blobs only");
         fs::create_dir_all(blobs.join("blobs/sha256/0f")).unwrap();
+        assert!(
+            matches!(locate(&[&blobs]), Err(LocateError::Foreign { format: Format::DistributionBlobs, .. })),
+            "an interrupted copy, or a store of another program"
+        );
+        fs::create_dir(blobs.join("repositories")).unwrap();
         assert_eq!(roots(&blobs), std::slice::from_ref(&blobs));
         let fresh = place.path().join("fresh/docker/registry/v2");
         fs::create_dir_all(&fresh).unwrap();
@@ -221,6 +283,7 @@ mod tests {
             (&["blobs/default/metadata.properties", "blobs/default/content/x"], Format::Nexus),
             (&["datastorage/registry/sha256/0f/HEX"], Format::Quay),
             (&["images/x/json", "repositories/library/app/tag_latest"], Format::RegistryOne),
+            (&["blobs/sha256/0f/HEX/data"], Format::DistributionBlobs),
             (&["blobs/sha256/HEX"], Format::Blobs),
             (&["blobs/x"], Format::Blobs),
         ] {
@@ -230,7 +293,7 @@ mod tests {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, "x").unwrap();
             }
-            let found = locate(place.path());
+            let found = locate(&[place.path()]);
             assert!(
                 matches!(&found, Err(LocateError::Foreign { format: it, .. }) if *it == format),
                 "{files:?}: {found:?}"
@@ -257,7 +320,7 @@ mod tests {
         {
             let path = place.path().join("image.tar");
             fs::write(&path, content).unwrap();
-            let found = locate(&path);
+            let found = locate(&[&path]);
             assert!(matches!(&found, Err(LocateError::Foreign { format: it, .. }) if *it == format), "{found:?}");
         }
     }

@@ -27,7 +27,7 @@ pub use content::Progress;
 pub use disk::Disk;
 pub use finding::{Class, Finding, Prediction, Removal, RemovalOutcome, RootReport, ScanReport};
 pub use format::Format;
-pub use locate::{LocateError, Location, locate};
+pub use locate::{Foreign, LocateError, Located, Location, locate};
 pub use scan::{ScanOptions, scan};
 pub use source::{Entry, EntryKind, Fault, Source};
 pub use textfile::metrics;

@@ -9,6 +9,7 @@ use super::content::{self, Progress};
 use super::disk::Disk;
 use super::finding::{Finding, Prediction, RootReport};
 use super::judge::{Evidence, Judgement, judge};
+use super::layout;
 use super::locate::Location;
 use super::read::{parse_link, read};
 use super::removal::remove_orphan_layer_links;
@@ -84,9 +85,13 @@ fn read_and_judge(source: &dyn Source) -> Reading {
         let (confirmed, passing): (Vec<Judgement>, Vec<Judgement>) =
             judgements.into_par_iter().partition(|it| it.evidence.iter().all(|it| holds(source, it)));
         readings += 1;
-        if !passing.is_empty() && readings < READINGS {
+        let lone_blobs = note_lone_blobs(&tree);
+        // The first push to an empty registry looks the same for a moment.
+        let is_doubtful = !passing.is_empty() || (lone_blobs.is_some() && readings == 1);
+        if is_doubtful && readings < READINGS {
             continue;
         }
+        unverified.extend(lone_blobs);
         if !passing.is_empty() {
             let path = passing.first().map(|it| it.finding.path.join(" > ")).unwrap_or_default();
             let detail = format!(
@@ -98,6 +103,24 @@ fn read_and_judge(source: &dyn Source) -> Reading {
         }
         return Reading { tree, findings: confirmed.into_iter().map(|it| it.finding).collect(), unverified };
     }
+}
+
+/// Blobs without any repository: whether images are lost cannot be told without the links that named them.
+fn note_lone_blobs(tree: &Tree) -> Option<Unverified> {
+    let blobs = tree.blob_count();
+    if blobs == 0 || !tree.repositories.is_empty() || !tree.unlisted.is_empty() {
+        return None;
+    }
+    let (seen, cause) = if tree.has_no_repositories_folder {
+        ("there is no such folder", "every image is lost")
+    } else {
+        ("no repository is in it", "every image is lost or was deleted")
+    };
+    let detail = format!(
+        "{seen}: {blobs} blobs lie here and no repository refers to them. Either {cause}, or the registry keeps its \
+         repositories elsewhere: check the path, or restore the folder before a garbage collection deletes the blobs"
+    );
+    Some(Unverified { path: layout::REPOSITORIES.to_string(), detail })
 }
 
 fn holds(source: &dyn Source, evidence: &Evidence) -> bool {
@@ -150,7 +173,6 @@ mod tests {
     use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::super::layout;
     use super::super::source::Entry;
     use super::*;
     use crate::oci::Digest;

@@ -32,7 +32,7 @@ fn image(name: &str) -> Manifest {
 
 fn report(root: &Path) -> RootReport {
     let options = ScanOptions { collectors: Collector::ALL.to_vec(), content: true, ..ScanOptions::default() };
-    scan(&locate(root).unwrap()[0], false, &options, &())
+    scan(&locate(&[root]).unwrap().registries[0], false, &options, &())
 }
 
 fn pipe(path: PathBuf) {
@@ -123,7 +123,7 @@ fn names_in_no_encoding_and_links_in_circles_are_reported() {
     let aborts: Vec<_> = report.garbage_collection.iter().map(|it| it.aborts.clone().unwrap_or_default()).collect();
     assert!(aborts.iter().all(|why| why.contains("symbolic link to a folder above it")), "{aborts:?}");
     let (json, mut text) = (serde_json::to_string(&report).unwrap(), Vec::new());
-    let whole = registry_integrity_probe::storage::ScanReport { roots: vec![report] };
+    let whole = registry_integrity_probe::storage::ScanReport { roots: vec![report], not_scanned: Vec::new() };
     registry_integrity_probe::render::scan(&whole, Terminal::default(), &mut text).unwrap();
     assert!(json.contains(r"caf\\xe9") && String::from_utf8(text).unwrap().contains(r"caf\xe9"));
 }

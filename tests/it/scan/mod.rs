@@ -1,6 +1,7 @@
 //! `scan` as its users call it: trees in, text, JSON, metrics and an exit status out.
 
 mod half_broken;
+mod recognition;
 mod removal;
 
 use std::collections::BTreeSet;
@@ -367,7 +368,7 @@ fn a_storage_without_tags_is_said_to_have_none() {
         assert_eq!(said.status, Exit::Success, "{}", said.out);
         let text = words(&said.out);
         assert!(text.contains("NO TAGS no repository has a tag. Harbor 2.15"), "{text}");
-        assert!(text.contains("--delete-untagged would delete everything"), "{text}");
+        assert!(text.contains("registry 3 would delete everything"), "{text}");
         assert!(!said.out.contains("INTACT"), "{}", said.out);
         assert_eq!(storage.json(&[]).1["roots"][0]["has_no_tags"], true);
         for engine in ["2", "3"] {

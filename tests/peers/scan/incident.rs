@@ -28,7 +28,7 @@ fn build(number: usize) -> Manifest {
 
 fn scan_for(root: &Path, collector: Collector) -> RootReport {
     let options = ScanOptions { collectors: vec![collector], ..ScanOptions::default() };
-    scan(&locate(root).unwrap()[0], false, &options, &())
+    scan(&locate(&[root]).unwrap().registries[0], false, &options, &())
 }
 
 fn classes(report: &RootReport, class: Class) -> BTreeSet<String> {
