@@ -1,4 +1,4 @@
-//! Lines that fit a terminal, and text that cannot play tricks on it.
+//! Output for terminals: wrapped lines, and escaped control characters.
 
 use std::io::{self, IsTerminal};
 
@@ -6,10 +6,10 @@ use anstyle::Style;
 use terminal_size::{Width, terminal_size};
 use unicode_width::UnicodeWidthChar;
 
-/// Narrower than this, lines are no longer folded.
+/// Lines are not wrapped to fewer columns than this.
 const MIN_WIDTH: usize = 40;
 
-/// How to write for people.
+/// Properties of the output device.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal {
     /// Columns.
@@ -26,7 +26,7 @@ impl Default for Terminal {
 }
 
 impl Terminal {
-    /// Standard output's: its width, and colour unless `NO_COLOR` is set; the default if it is no terminal.
+    /// The width of standard output, with colour unless `NO_COLOR` is set; the default if it is not a terminal.
     pub fn of_stdout() -> Self {
         match terminal_size().filter(|_| io::stdout().is_terminal()) {
             Some((Width(columns), _)) => {
@@ -36,7 +36,7 @@ impl Terminal {
         }
     }
 
-    /// Writes a coloured lead and a text behind it, folded; what is folded is indented by two more.
+    /// Writes a coloured lead and a wrapped text after it; continuation lines are indented by two more columns.
     pub(crate) fn write(
         self,
         out: &mut dyn io::Write,
@@ -46,7 +46,7 @@ impl Terminal {
     ) -> io::Result<()> {
         let style = if self.colour { style } else { Style::new() };
         let lead_columns = if lead.is_empty() { 0 } else { lead.len() + 2 };
-        let lines = fold(&printable(text), self.width.max(MIN_WIDTH) - indent, lead_columns, 2);
+        let lines = wrap(&printable(text), self.width.max(MIN_WIDTH) - indent, lead_columns, 2);
         let is_alone = lead.is_empty() || lines.first().is_none_or(String::is_empty);
         let gap = if is_alone { "" } else { "  " };
         write!(out, "{:indent$}{style}{lead}{style:#}{gap}", "")?;
@@ -59,14 +59,14 @@ impl Terminal {
         Ok(())
     }
 
-    /// Writes a text, folded.
+    /// Writes a wrapped text.
     pub(crate) fn line(self, out: &mut dyn io::Write, indent: usize, text: &str) -> io::Result<()> {
         self.write(out, indent, (Style::new(), ""), text)
     }
 }
 
-/// Escapes every character that takes no column of its own: control characters, which could move the cursor or recolour
-/// what follows, and those that reorder or hide what is around them.
+/// Escapes every character without a width: control characters, which could move the cursor or change colours, and those
+/// that reorder or hide other text.
 pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for c in text.chars() {
@@ -78,7 +78,7 @@ pub(crate) fn printable(text: &str) -> String {
     printable
 }
 
-/// A text in exactly so many columns: cut off, or filled up with spaces.
+/// Truncates or pads a text to a number of columns.
 pub(crate) fn fit(text: &str, columns: usize) -> String {
     let text = printable(text);
     let width = |text: &str| text.chars().filter_map(UnicodeWidthChar::width).sum::<usize>();
@@ -93,34 +93,18 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     fitted + &" ".repeat(missing)
 }
 
-/// Folds at spaces, or inside a word that is longer than a line. `first` columns of the first line are taken already, and
-/// `rest` of every other one.
-fn fold(text: &str, width: usize, first: usize, rest: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    let mut used = first;
-    for word in text.split(' ') {
-        let space = usize::from(!line.is_empty());
-        let columns: usize = word.chars().filter_map(UnicodeWidthChar::width).sum();
-        if used + space + columns <= width {
-            line.push_str(&" "[..space]);
-            used += space;
-        } else if !line.is_empty() || used > rest {
-            lines.push(std::mem::take(&mut line));
-            used = rest;
-        }
-        for c in word.chars() {
-            let columns = c.width().unwrap_or(0);
-            if used + columns > width {
-                lines.push(std::mem::take(&mut line));
-                used = rest;
-            }
-            line.push(c);
-            used += columns;
-        }
-    }
-    lines.push(line);
-    lines
+/// Wraps at spaces, or inside a word that is longer than a line. The first line leaves room for `first` columns, the others
+/// for `rest`.
+fn wrap(text: &str, width: usize, first: usize, rest: usize) -> Vec<String> {
+    let (initial, subsequent) = (" ".repeat(first), " ".repeat(rest));
+    let options = textwrap::Options::new(width)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit)
+        .initial_indent(&initial)
+        .subsequent_indent(&subsequent);
+    let lines = textwrap::wrap(text, options).into_iter().enumerate();
+    lines.map(|(n, line)| line.chars().skip(if n == 0 { first } else { rest }).collect()).collect()
 }
 
 #[cfg(test)]
@@ -128,16 +112,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folds_at_spaces_and_inside_long_words() {
-        assert_eq!(fold("a bc def", 5, 0, 2), ["a bc", "def"]);
-        assert_eq!(fold("a bc def", 8, 0, 2), ["a bc def"]);
-        assert_eq!(fold("abcdefghij", 5, 0, 2), ["abcde", "fgh", "ij"]);
-        assert_eq!(fold("abcd", 5, 3, 0), ["", "abcd"]);
-        assert_eq!(fold("日本語", 4, 0, 0), ["日本", "語"]);
+    fn wraps_at_spaces_and_inside_long_words() {
+        assert_eq!(wrap("a bc def", 5, 0, 2), ["a bc", "def"]);
+        assert_eq!(wrap("a bc def", 8, 0, 2), ["a bc def"]);
+        assert_eq!(wrap("abcdefghij", 5, 0, 2), ["abcde", "fgh", "ij"]);
+        assert_eq!(wrap("abcd", 5, 3, 0), ["", "abcd"]);
+        assert_eq!(wrap("日本語", 4, 0, 0), ["日本", "語"]);
     }
 
     #[test]
-    fn a_lead_that_stands_alone_has_no_gap_behind_it() {
+    fn lead_on_its_own_line_has_no_gap() {
         let mut out = Vec::new();
         let word = "a".repeat(36);
         Terminal { width: 40, colour: false }.write(&mut out, 0, (Style::new(), "BROKEN"), &word).unwrap();
@@ -145,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_what_takes_no_column() {
+    fn escapes_characters_without_width() {
         assert_eq!(printable("a\u{1b}[2J\r\nb\u{9b}\u{202e}\u{200b}é日"), r"a\u{1b}[2J\r\nb\u{9b}\u{202e}\u{200b}é日");
     }
 }

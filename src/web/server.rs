@@ -1,4 +1,4 @@
-//! Serves the router on its listeners, within limits, until it is told to stop.
+//! The HTTP server: listeners, TLS, limits and graceful shutdown.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,9 +10,9 @@ use axum::Router;
 use axum::http::Request;
 use axum::middleware::from_fn_with_state;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -27,31 +27,30 @@ use tokio_util::task::TaskTracker;
 
 use super::guard::{Guard, Peer, admit};
 
-/// A request's line and headers must fit in this many bytes.
+/// Maximum size of a request's line and headers in bytes.
 const MAX_HEAD: usize = 32 * 1024;
-/// Requests at once on one connection of HTTP/2.
+/// Concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 32;
-/// The first byte of whoever speaks TLS.
+/// The first byte of a TLS connection.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Told to a request, so that an answer without an end can end when the service does.
+/// A request extension that is cancelled on shutdown, so that endless responses end.
 #[derive(Clone, Debug)]
 pub struct Ending(pub CancellationToken);
 
-/// What one client may take from the others.
+/// Limits on clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once, on all listeners together; more wait to be accepted.
+    /// Concurrent connections on all listeners; further ones wait to be accepted.
     pub connections: usize,
-    /// How long a client may take to send a request's head, which is also how long a connection may idle, and how long its
-    /// TLS handshake may take.
+    /// Timeout of a request's head, of an idle connection and of a TLS handshake.
     pub header_read: Duration,
-    /// How long a client may take no byte of an answer.
+    /// Timeout of a client that reads nothing of a response.
     pub write: Duration,
-    /// How long a connection of HTTP/2 may last: within it no silence of the client can be told from a pause, as its answers
-    /// wait for the client's leave. Afterwards it may end what is under way within [`write`](Self::write).
+    /// Maximum age of an HTTP/2 connection, because a client that stalls its streams by flow control does not time out.
+    /// Requests in progress may then finish within [`write`](Self::write).
     pub http2_age: Duration,
-    /// How long answers under way may take to end once the service is told to stop.
+    /// Time for requests in progress to finish on shutdown.
     pub shutdown: Duration,
 }
 
@@ -67,15 +66,15 @@ impl Default for Limits {
     }
 }
 
-/// Serves plain HTTP/1.1 to everybody on every listener until `shutdown` is cancelled; then ends idle connections at once
-/// and busy ones within [`Limits::shutdown`].
+/// Serves plain HTTP/1.1 on every listener until `shutdown` is cancelled. Then it closes idle connections immediately and
+/// busy ones within [`Limits::shutdown`].
 ///
-/// Request bodies need no limit because no route reads one: what a client sends on is not waited for.
+/// Request bodies need no limit, because no route reads one.
 pub async fn serve(listeners: Vec<TcpListener>, app: Router, limits: Limits, shutdown: CancellationToken) {
     serve_guarded(listeners, app, limits, None, shutdown).await;
 }
 
-/// The same behind a guard, and over TLS, with HTTP/2 for who wants it, if its configuration says so.
+/// Serves with a guard. If the web configuration enables TLS, clients can negotiate HTTP/2.
 pub async fn serve_guarded(
     listeners: Vec<TcpListener>,
     app: Router,
@@ -112,7 +111,7 @@ struct Server {
     tasks: TaskTracker,
 }
 
-/// A stream that gives up on a client who takes nothing.
+/// A stream with a write timeout.
 type Bounded = Pin<Box<TimeoutStream<TcpStream>>>;
 
 impl Server {
@@ -120,42 +119,42 @@ impl Server {
         while let Some((stream, peer, slot)) = self.shutdown.run_until_cancelled(self.next(&listener)).await {
             let server = self.clone();
             self.tasks.spawn(async move {
-                server.converse(stream, peer).await;
+                server.serve_connection(stream, peer).await;
                 drop(slot);
             });
         }
     }
 
     async fn next(&self, listener: &TcpListener) -> (TcpStream, IpAddr, OwnedSemaphorePermit) {
-        let slot = Arc::clone(&self.slots).acquire_owned().await.expect("nobody closes this semaphore");
+        let slot = Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed");
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => return (stream, peer.ip(), slot),
-                Err(error) if is_of_the_client(&error) => {}
+                Err(error) if is_client_error(&error) => {}
                 Err(error) => {
-                    // Most likely no file descriptor is left; trying at once would only spin.
-                    tracing::warn!(%error, "cannot accept a connection, trying again in a second");
+                    // Most likely no file descriptor is left, and an immediate retry would fail too.
+                    tracing::warn!(%error, "cannot accept a connection; retrying in 1 s");
                     sleep(Duration::from_secs(1)).await;
                 }
             }
         }
     }
 
-    async fn converse(&self, stream: TcpStream, peer: IpAddr) {
+    async fn serve_connection(&self, stream: TcpStream, peer: IpAddr) {
         let tls = match &self.guard {
             Some(guard) => guard.config.current().await.tls.clone(),
             None => None,
         };
-        let Some(tls) = tls else { return self.converse_by_http1(self.bounded(stream), peer).await };
-        let handshake = timeout(self.limits.header_read, self.shake_hands(stream, tls));
+        let Some(tls) = tls else { return self.serve_http(self.bounded(stream), peer, false).await };
+        let handshake = timeout(self.limits.header_read, self.handshake(stream, tls));
         match self.shutdown.run_until_cancelled(handshake).await {
             None => {}
-            Some(Ok(Ok(stream))) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                self.converse_by_http2(stream, peer).await;
+            Some(Ok(Ok(stream))) => {
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                self.serve_http(stream, peer, is_http2).await;
             }
-            Some(Ok(Ok(stream))) => self.converse_by_http1(stream, peer).await,
-            Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "a client's TLS handshake failed"),
-            Some(Err(_)) => tracing::debug!(%peer, "a client's TLS handshake did not end in time"),
+            Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Some(Err(_)) => tracing::debug!(%peer, "TLS handshake timed out"),
         }
     }
 
@@ -165,19 +164,19 @@ impl Server {
         Box::pin(stream)
     }
 
-    async fn shake_hands(&self, mut stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<TlsStream<Bounded>> {
+    async fn handshake(&self, mut stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<TlsStream<Bounded>> {
         let mut first = [0];
         if stream.peek(&mut first).await? == 1 && first[0] != TLS_HANDSHAKE {
-            // What is left unread would reset the connection before the answer is seen.
+            // Unread data would reset the connection before the client sees the response.
             let _ = stream.try_read(&mut [0; MAX_HEAD]);
             stream.write_all(b"HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\nClient sent an HTTP request to an HTTPS server.\n").await?;
             stream.shutdown().await?;
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the client does not speak TLS"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the client does not use TLS"));
         }
         TlsAcceptor::from(tls).accept(self.bounded(stream)).await
     }
 
-    /// The application, told who asks, and when the service ends.
+    /// The application, with the client's address and the shutdown token as request extensions.
     fn service(
         &self,
         peer: IpAddr,
@@ -197,51 +196,40 @@ impl Server {
         })
     }
 
-    async fn converse_by_http1(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: IpAddr) {
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(self.limits.header_read)
-                .max_buf_size(MAX_HEAD)
-                .serve_connection(TokioIo::new(stream), self.service(peer))
-        );
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                timeout(self.limits.shutdown, connection).await.unwrap_or(Ok(()))
-            }
-        };
-        log_end(ended);
-    }
-
-    async fn converse_by_http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: IpAddr) {
-        let mut connection = pin!(
-            http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .keep_alive_interval(self.limits.header_read)
-                .keep_alive_timeout(self.limits.header_read)
-                .max_concurrent_streams(MAX_STREAMS)
-                .max_header_list_size(MAX_HEAD as u32)
-                .serve_connection(TokioIo::new(stream), self.service(peer))
-        );
+    async fn serve_http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: IpAddr, is_http2: bool) {
+        let limits = self.limits;
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_read)
+            .max_buf_size(MAX_HEAD)
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(limits.header_read)
+            .keep_alive_timeout(limits.header_read)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD as u32);
+        // The builder would wait for the first bytes without a timeout; ALPN has determined the protocol already.
+        let builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), self.service(peer)));
         let grace = tokio::select! {
-            ended = connection.as_mut() => return log_end(ended),
-            () = self.shutdown.cancelled() => self.limits.shutdown,
-            () = sleep(self.limits.http2_age) => self.limits.write,
+            result = connection.as_mut() => return log_error(result),
+            () = self.shutdown.cancelled() => limits.shutdown,
+            () = sleep(limits.http2_age), if is_http2 => limits.write,
         };
         connection.as_mut().graceful_shutdown();
-        log_end(timeout(grace, connection).await.unwrap_or(Ok(())));
+        log_error(timeout(grace, connection).await.unwrap_or(Ok(())));
     }
 }
 
-fn log_end(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client's connection ended early");
+fn log_error(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = result {
+        tracing::debug!(error, "client connection failed");
     }
 }
 
-fn is_of_the_client(error: &io::Error) -> bool {
+fn is_client_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset

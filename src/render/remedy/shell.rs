@@ -1,16 +1,13 @@
-//! Words that a POSIX shell takes as they are.
+//! Untrusted text in shell commands.
 
-/// One word of a shell, whatever is in the text.
+use std::borrow::Cow;
+
+/// Quotes a text as one word of a POSIX shell. NUL, which no shell accepts, is removed.
 pub fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_string()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    shlex::try_quote(text).map_or_else(|_| quoted(&text.replace('\0', "")), Cow::into_owned)
 }
 
-/// A media type as RFC 6838 spells it. A manifest may say anything, and what it says is to be pasted into a terminal.
+/// Whether a text is a media type according to RFC 6838. Only then is it safe to paste into a terminal.
 pub fn is_media_type(text: &str) -> bool {
     let is_name = |name: &str| {
         !name.is_empty()
@@ -25,17 +22,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_stays_one_word() {
+    fn quoted_text_is_one_shell_word() {
         assert_eq!(quoted("https://registry.example.com:5050/v2/app"), "https://registry.example.com:5050/v2/app");
         for text in ["", "a b", "$(reboot)", "it's", "a;b", "a\nb", "*"] {
             let printed =
                 std::process::Command::new("/bin/sh").args(["-c", &format!("printf %s {}", quoted(text))]).output();
             assert_eq!(String::from_utf8(printed.unwrap().stdout).unwrap(), text);
         }
+        assert_eq!(quoted("a\0b"), "ab");
     }
 
     #[test]
-    fn only_media_types_are_media_types() {
+    fn only_valid_media_types_are_accepted() {
         assert!(is_media_type("application/vnd.oci.image.manifest.v1+json"));
         for text in ["", "application", "application/", "a/b/c", "a/b c", "a/b\u{1b}[2J", "a/b';reboot;'"] {
             assert!(!is_media_type(text), "{text:?}");
