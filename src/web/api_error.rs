@@ -1,4 +1,4 @@
-//! Requests that are not answered with what they ask for.
+//! Error responses.
 
 use axum::Json;
 use axum::http::{Method, StatusCode, Uri};
@@ -6,40 +6,40 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Characters of a reason that a client's own words may fill.
+/// Maximum length of a message that may contain input of the client.
 const WHY_LIMIT: usize = 500;
 
-/// A request that is not answered with what it asks for: `{"error": "why"}`.
+/// An error response: `{"error": "message"}`.
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
     why: String,
 }
 
-/// Why a request was refused.
+/// The body of an error response.
 #[derive(Serialize, ToSchema)]
 pub struct ErrorAnswer {
-    /// In words, for people.
+    /// A message for users.
     error: String,
 }
 
 impl ApiError {
-    /// A refusal with a status and a reason for people.
+    /// An error with a status and a message.
     pub fn new(status: StatusCode, why: impl Into<String>) -> Self {
         Self { status, why: why.into() }
     }
 
-    /// A request that makes no sense. What it said may stand in the reason, however long it was.
+    /// 400. The message may contain input of the client and is truncated.
     pub fn bad_request(why: impl AsRef<str>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, shortened(why.as_ref()))
     }
 
-    /// A request for what is not there. What it said may stand in the reason, however long it was.
+    /// 404. The message may contain input of the client and is truncated.
     pub fn not_found(why: impl AsRef<str>) -> Self {
         Self::new(StatusCode::NOT_FOUND, shortened(why.as_ref()))
     }
 
-    /// The refusal as plain text, for routes outside the API.
+    /// The error as plain text, for routes outside the API.
     pub fn into_text(self) -> Response {
         (self.status, self.why + "\n").into_response()
     }
@@ -58,12 +58,12 @@ fn shortened(why: &str) -> String {
     }
 }
 
-/// A path below `/api` that nothing is at.
+/// The response to an unknown path below `/api`.
 pub async fn unknown_path(uri: Uri) -> ApiError {
-    ApiError::not_found(format!("nothing is at {}; /api/v1/openapi.json lists what there is", uri.path()))
+    ApiError::not_found(format!("unknown path {}; see /api/v1/openapi.json", uri.path()))
 }
 
-/// A path that is there, but not for this method; `Allow` says for which.
+/// The response to a method that the path does not support; `Allow` lists those that it does.
 pub async fn unknown_method(method: Method) -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"))
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("method {method} is not allowed"))
 }

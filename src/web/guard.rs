@@ -1,4 +1,4 @@
-//! What stands before every route when there is a web configuration: its rate limit, its headers, its users.
+//! Middleware of the web configuration: rate limit, headers and users.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,34 +13,34 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::web::config::{Admission, LiveWebConfig, Passwords, WebConfig};
 
-/// Who is at the other end of the connection that a request came by.
+/// The address of the client.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-/// The web configuration, and the memory of who was let in.
+/// The web configuration and the cache of successful logins.
 pub struct Guard {
-    /// The configuration.
+    /// The web configuration.
     pub config: LiveWebConfig,
     passwords: Passwords,
 }
 
 impl Guard {
-    /// A guard by this configuration.
+    /// A guard for this configuration.
     ///
     /// # Errors
     ///
-    /// If this machine has no randomness to give.
+    /// If the system provides no random numbers.
     pub fn new(config: LiveWebConfig) -> Result<Self, &'static str> {
         Ok(Self { config, passwords: Passwords::new()? })
     }
 }
 
-/// Answers a request, or refuses it.
+/// Passes a request on, or rejects it.
 pub async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let config = guard.config.current().await;
     let peer = request.extensions().get().copied();
-    let mut response = match refusal(&guard, &config, peer, request.headers()).await {
-        Some(refusal) => refusal,
+    let mut response = match rejection(&guard, &config, peer, request.headers()).await {
+        Some(rejection) => rejection,
         None => next.run(request).await,
     };
     for (name, value) in &config.headers {
@@ -49,7 +49,7 @@ pub async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next
     response
 }
 
-async fn refusal(guard: &Guard, config: &WebConfig, peer: Option<Peer>, headers: &HeaderMap) -> Option<Response> {
+async fn rejection(guard: &Guard, config: &WebConfig, peer: Option<Peer>, headers: &HeaderMap) -> Option<Response> {
     if let Some(limit) = &config.rate_limit
         && !limit.admits(Instant::now())
     {
@@ -64,7 +64,7 @@ async fn refusal(guard: &Guard, config: &WebConfig, peer: Option<Peer>, headers:
     match guard.passwords.check(&config.users, client, &user, &password).await {
         Admission::Admitted => None,
         Admission::Refused => Some(unauthorized()),
-        Admission::Busy => Some(too_many("too many passwords wait to be checked\n", 1)),
+        Admission::Busy => Some(too_many("too many logins in progress; try again later\n", 1)),
     }
 }
 
@@ -77,7 +77,7 @@ fn unauthorized() -> Response {
     (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], "Unauthorized\n").into_response()
 }
 
-/// RFC 7617: the first colon ends the user's name.
+/// The user name ends at the first colon (RFC 7617).
 fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
     let (scheme, encoded) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

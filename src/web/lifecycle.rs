@@ -1,4 +1,4 @@
-//! Routes that make the service do something; refused unless the operator enabled them.
+//! Routes that change the service. They are rejected unless `--web.enable-lifecycle` is set.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use super::api_error::{ApiError, ErrorAnswer};
 use super::context::Web;
 use super::control::{Control, SweepRefused};
 
-/// The right to control the service: only a request to a service with lifecycle enabled has it.
+/// Access to the service's operations; extracting it fails unless they are enabled.
 pub struct Lifecycle(Arc<dyn Control>);
 
 impl FromRequestParts<Web> for Lifecycle {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, ApiError> {
-        // A browser that is logged in must not be made to reload or sweep by a form on somebody else's page.
-        if is_of_another_site(&parts.headers, web.external_url.as_ref()) {
+        // A form on another site must not use the login of a browser (cross-site request forgery).
+        if is_cross_site(&parts.headers, web.external_url.as_ref()) {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
-                "requests from other sites are refused; behind a proxy, start with --web.external-url",
+                "cross-site requests are rejected; behind a proxy, start with --web.external-url",
             ));
         }
         web.lifecycle.clone().map(Self).ok_or_else(|| {
@@ -36,16 +36,16 @@ impl FromRequestParts<Web> for Lifecycle {
     }
 }
 
-/// What a browser says of the page that asks. It sends `Sec-Fetch-Site` over TLS and to this machine alone, `Origin` with
-/// every POST and PUT; other clients send neither.
-fn is_of_another_site(headers: &HeaderMap, external_url: Option<&Url>) -> bool {
+/// Browsers send `Origin` with every POST and PUT, and `Sec-Fetch-Site` over TLS and to localhost. Other clients send
+/// neither.
+fn is_cross_site(headers: &HeaderMap, external_url: Option<&Url>) -> bool {
     if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
         return true;
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     let Some(origin) = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok()) else { return true };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    // HTTP/2 names the host elsewhere, but is spoken over TLS alone, where the first look suffices.
+    // HTTP/2 has no Host header, but always uses TLS, where Sec-Fetch-Site is present.
     let is_host = host.is_none_or(|host| origin.authority() == host);
     !is_host && external_url.is_none_or(|url| url.origin() != origin.origin())
 }
@@ -53,44 +53,44 @@ fn is_of_another_site(headers: &HeaderMap, external_url: Option<&Url>) -> bool {
 /// `POST /-/reload`: 200 once the new configuration is in use, 500 with the reason if it cannot be.
 pub async fn reload(lifecycle: Result<Lifecycle, ApiError>) -> Response {
     match lifecycle {
-        Err(refusal) => refusal.into_text(),
+        Err(error) => error.into_text(),
         Ok(Lifecycle(control)) => match control.reload().await {
             Ok(()) => "configuration reloaded\n".into_response(),
             Err(why) => {
-                let why = format!("failed to reload the configuration, the old one stays in use: {why}");
+                let why = format!("failed to reload the configuration; the old one stays in use: {why}");
                 ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_text()
             }
         },
     }
 }
 
-/// A sweep that begins.
+/// A sweep that was started.
 #[derive(Serialize, ToSchema)]
 pub struct SweepAnswer {
-    /// Of which registry.
+    /// The registry's configured name.
     registry: String,
-    /// What becomes of it.
+    /// The state of the sweep.
     sweep: SweepBegun,
 }
 
-/// What becomes of a sweep that was asked for.
+/// The state of a requested sweep.
 #[derive(Serialize, ToSchema)]
 enum SweepBegun {
-    /// It begins.
+    /// It was started.
     #[serde(rename = "started")]
     Started,
 }
 
-/// Begins a sweep of a registry now.
+/// Starts a sweep of a registry.
 #[utoipa::path(
     post, path = "/api/v1/registries/{name}/sweep", tag = "registries",
     params(("name" = String, Path, description = "The registry's configured name.")),
     responses(
-        (status = 202, body = SweepAnswer, description = "A sweep begins."),
+        (status = 202, body = SweepAnswer, description = "The sweep was started."),
         (status = 400, body = ErrorAnswer, description = "The name is not UTF-8."),
         (status = 403, body = ErrorAnswer, description = "The service runs without --web.enable-lifecycle."),
         (status = 404, body = ErrorAnswer, description = "No such registry is configured."),
-        (status = 409, body = ErrorAnswer, description = "A sweep of it runs already."),
+        (status = 409, body = ErrorAnswer, description = "A sweep of this registry is already running."),
     )
 )]
 pub async fn sweep(

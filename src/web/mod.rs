@@ -39,7 +39,7 @@ impl Web {
         let at = |path: &str| format!("{prefix}{path}");
         let responses = Arc::new(ResponseCache::new(Arc::clone(&self.state)));
         let views = Views { state: Arc::clone(&self.state), responses };
-        // The path of a URL may hold what older routers took for a placeholder.
+        // The path of the external URL may look like a placeholder of older axum versions.
         let mut router = Router::new()
             .without_v07_checks()
             .route(&at("/metrics"), get(metrics_text))
@@ -67,7 +67,7 @@ async fn metrics_text(Extracted(views): Extracted<Views>, headers: HeaderMap) ->
     rendered.unwrap_or_else(ApiError::into_text)
 }
 
-/// The headers by which a browser guards itself against what a registry may have put into a name or a message.
+/// Adds headers that protect browsers from untrusted text of a registry.
 async fn harden<B>(mut response: axum::http::Response<B>) -> axum::http::Response<B> {
     let set = |headers: &mut HeaderMap, name: HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));

@@ -1,5 +1,4 @@
-//! Pages, metrics and answers of the API as bytes, which go compressed to whoever wants that, and not at all to whoever has
-//! them already.
+//! Rendered responses with compression and conditional requests.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -14,28 +13,28 @@ use serde::Serialize;
 use super::api_error::ApiError;
 use crate::oci::Digest;
 
-/// What is shorter is not worth compressing.
+/// Minimum size in bytes for compression.
 const COMPRESSED_FROM: usize = 1024;
 
-/// A client may keep an answer, but asks each time whether it still holds; a cache in between may not.
-const ASK_AGAIN: HeaderValue = HeaderValue::from_static("private, no-cache");
-/// For what is kept by browsers: its address changes whenever its content does.
-pub const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// Clients may cache the response but must revalidate it; shared caches may not.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// For files whose address changes with their content.
+pub const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
-/// A body as it goes over the wire.
+/// A response body with its headers.
 #[derive(Debug)]
 pub struct Rendered {
     body: Bytes,
     content_type: HeaderValue,
-    /// `None`: nobody may keep it.
+    /// `None` if it must not be cached.
     cache_control: Option<HeaderValue>,
-    /// Weak, since the compressed form shares it. `None`: what is rendered again is never the same.
+    /// A weak tag, because the compressed form shares it. `None` if every rendering differs.
     etag: Option<HeaderValue>,
     gzip: OnceLock<Option<Bytes>>,
 }
 
 impl Rendered {
-    /// An answer of the API.
+    /// A response of the API.
     ///
     /// # Errors
     ///
@@ -47,10 +46,10 @@ impl Rendered {
         let hex = digest.rsplit(':').next().unwrap_or_default().get(..32).unwrap_or_default();
         let etag = HeaderValue::try_from(format!("W/\"{hex}\"")).map_err(|error| failed(error.to_string()))?;
         let json = Self::text("application/json", body);
-        Ok(Self { etag: Some(etag), cache_control: Some(ASK_AGAIN), ..json })
+        Ok(Self { etag: Some(etag), cache_control: Some(REVALIDATE), ..json })
     }
 
-    /// A page or another text, which nobody keeps.
+    /// A page or another text that is not cached.
     pub fn text(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
             body: body.into(),
@@ -61,29 +60,29 @@ impl Rendered {
         }
     }
 
-    /// A file of this program, which browsers keep.
+    /// A file of this program, which browsers cache.
     pub fn file(content_type: &'static str, content: &'static str) -> Self {
-        Self { cache_control: Some(KEEP), ..Self::text(content_type, content) }
+        Self { cache_control: Some(IMMUTABLE), ..Self::text(content_type, content) }
     }
 
-    /// Bytes of it, uncompressed.
+    /// Uncompressed size in bytes.
     pub fn len(&self) -> usize {
         self.body.len()
     }
 
-    /// The compressed form, made when it is first asked for.
+    /// The compressed body, created on first use.
     fn gzip(&self) -> Option<Bytes> {
         self.gzip.get_or_init(|| compress(&self.body).ok()).clone()
     }
 
-    /// Does what work it takes to answer such a request.
+    /// Compresses the body if a request needs that.
     pub fn prepare(&self, request: &HeaderMap) {
         if self.goes_compressed(request) {
             self.gzip();
         }
     }
 
-    /// True if there is none left to do.
+    /// True if a request needs no compression, or it is already done.
     pub fn is_prepared(&self, request: &HeaderMap) -> bool {
         self.gzip.get().is_some() || !self.goes_compressed(request)
     }
@@ -92,14 +91,14 @@ impl Rendered {
         self.body.len() >= COMPRESSED_FROM && accepts_gzip(request) && !self.is_known(request)
     }
 
-    /// True if the client has it already.
+    /// True if the client has a current copy.
     fn is_known(&self, request: &HeaderMap) -> bool {
         let Some(etag) = &self.etag else { return false };
         let ours = etag.to_str().unwrap_or_default().trim_start_matches("W/");
         values(request, header::IF_NONE_MATCH).any(|etag| etag == "*" || etag.trim_start_matches("W/") == ours)
     }
 
-    /// The answer to a request with these headers.
+    /// The response to a request with these headers.
     pub fn answer(&self, request: &HeaderMap) -> Response {
         let mut headers = HeaderMap::from_iter([(header::VARY, HeaderValue::from(header::ACCEPT_ENCODING))]);
         headers.extend(self.etag.clone().map(|etag| (header::ETAG, etag)));
@@ -124,7 +123,7 @@ fn compress(body: &[u8]) -> io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
-/// RFC 9110, 12.5.3: named, or covered by `*`, and not with a weight of zero.
+/// Whether the client accepts gzip, by name or `*`, with a weight above zero (RFC 9110, 12.5.3).
 fn accepts_gzip(request: &HeaderMap) -> bool {
     let mut by_star = false;
     for value in values(request, header::ACCEPT_ENCODING) {
@@ -140,7 +139,7 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
     by_star
 }
 
-/// The elements of a list that may come in several headers. Our tags hold no comma.
+/// The elements of a list header, which may be repeated. Our entity tags contain no comma.
 fn values(request: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
     let all = request.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     all.flat_map(|value| value.split(',')).map(str::trim)
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_goes_to_those_who_accept_it() {
+    fn gzip_requires_accept_encoding() {
         for (values, accepts) in [
             (&[][..], false),
             (&["gzip"], true),
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_has_it_is_told_so() {
+    fn matching_etags_are_recognised() {
         let rendered = Rendered::json(&["a"]).unwrap();
         let etag: &'static str = rendered.etag.as_ref().unwrap().to_str().unwrap().to_string().leak();
         let strong = etag.trim_start_matches("W/");

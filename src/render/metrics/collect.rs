@@ -1,4 +1,4 @@
-//! Turns the state into metric families.
+//! Builds metric families from the state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use crate::registry::{Code, DURATION_BUCKETS, Durations, Method, Traffic};
 use crate::report::{Cause, Coverage, Failure, ImageState, Kind, Outcome, Reason, Report};
 use crate::state::{RegistryState, Reload, Snapshot, State};
 
-/// Broken images of one registry that get a series of their own, unless something else is asked for.
+/// Default limit of series for broken images per registry.
 pub const DEFAULT_BROKEN_IMAGES_LIMIT: usize = 1000;
 
-/// Unverified images of one registry that get a series of their own. An outage makes thousands of them, and names of that
-/// many help nobody; `registry_integrity_images` counts all.
+/// Limit of series for unverified images per registry, because an outage affects thousands. `registry_integrity_images`
+/// counts all of them.
 pub const UNVERIFIED_IMAGES_LIMIT: usize = 100;
 
-/// Collects every `registry_integrity_*` metric from what the state knows at the moment of the collect.
+/// Collects all `registry_integrity_*` metrics from the current state.
 pub struct StateCollector {
-    /// At most this many images of each registry get a `registry_integrity_image_broken` series: the first, by name.
+    /// Maximum number of `registry_integrity_image_broken` series per registry, the first ones by name.
     pub broken_images_limit: usize,
     registries: Vec<Arc<RegistryState>>,
     last_reload: Option<Reload>,
@@ -34,7 +34,7 @@ pub struct StateCollector {
 }
 
 impl StateCollector {
-    /// A collector for the registries that are configured now.
+    /// A collector for the configured registries.
     pub fn new(state: &State) -> Self {
         let describe = |family: &Family| {
             let labels = family.labels.iter().map(ToString::to_string).collect();
@@ -247,8 +247,7 @@ fn histogram(durations: &Durations) -> Histogram {
     histogram
 }
 
-/// The host of a registry's URL, with the port if it is not the scheme's own: what stands before the first slash of a
-/// reference to one of its images.
+/// Host and port of a registry's URL as in image references; the scheme's default port is omitted.
 fn host(url: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
     let host = url.host_str()?;

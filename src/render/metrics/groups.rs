@@ -1,4 +1,4 @@
-//! The metrics of each registry by itself, for a receiver that replaces them registry by registry.
+//! Metrics grouped by registry, for the Pushgateway.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use prometheus::proto::MetricFamily;
 use super::StateCollector;
 use crate::state::State;
 
-/// Metrics that are replaced together.
+/// Metrics that a push replaces together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// The `registry` label of all of them; `None`: of none of them, since they describe the program.
+    /// Their `registry` label; `None` for metrics of the program.
     pub registry: Option<String>,
-    /// They, in the text format.
+    /// The metrics in text format.
     pub text: String,
 }
 
-/// What [`render`](super::render) renders, in groups that share no series.
+/// The metrics of [`render`](super::render) in disjoint groups.
 pub fn render_groups(state: &State) -> Vec<Group> {
     let mut groups: BTreeMap<Option<String>, Vec<MetricFamily>> = BTreeMap::new();
     for mut family in StateCollector::new(state).collect() {

@@ -1,5 +1,4 @@
-//! The Prometheus view of the state. Families are built afresh at every collect, so that the series of what is gone
-//! are gone too.
+//! Prometheus metrics of the state. Every scrape builds new families, so that series of removed objects disappear.
 
 mod collect;
 mod families;
@@ -20,19 +19,18 @@ use crate::state::State;
 /// `Content-Type` of what [`render`] and [`render_with_process`] return.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What a one-shot sweep hands over to a Pushgateway or a textfile: every metric but `process_*`, which would outlive its
-/// process there.
+/// The metrics for a Pushgateway or a textfile: all except `process_*`, which would outlive the process there.
 pub fn render(state: &State) -> String {
     encode(vec![Box::new(StateCollector::new(state))])
 }
 
-/// What `/metrics` answers: [`render`]'s metrics and this process's own.
+/// The metrics of `/metrics`: those of [`render`] and of this process.
 pub fn render_with_process(state: &State) -> String {
     encode(vec![Box::new(StateCollector::new(state)), Box::new(OwnProcess(ProcessCollector::for_self()))])
 }
 
-/// This process's own metrics, without the time of its start where nobody can tell it: that is counted from the machine's,
-/// which stands in `/proc/stat`, and where that is hidden the collector says 1970.
+/// Metrics of this process. The start time is left out if `/proc/stat` hides the boot time, because the collector would
+/// report 1970.
 struct OwnProcess(ProcessCollector);
 
 impl Collector for OwnProcess {
@@ -48,7 +46,7 @@ impl Collector for OwnProcess {
     }
 }
 
-/// Writes the families of some collectors in the text format, sorted by name and then by label values.
+/// Encodes the families of some collectors in text format, sorted by name and label values.
 pub fn encode(collectors: Vec<Box<dyn Collector>>) -> String {
     let registry = Registry::new();
     for collector in collectors {

@@ -1,4 +1,4 @@
-//! Where groups of metrics are pushed to.
+//! URLs of Pushgateway groups.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,31 +7,34 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use url::Url;
 
-/// The URL of a Pushgateway. Its credentials are sent, and shown nowhere.
+/// The URL of a Pushgateway. Its credentials are never displayed.
 #[derive(Clone)]
 pub struct Address {
     url: Url,
     shown: String,
 }
 
-/// A text that is no Pushgateway's URL. It is not quoted, since it may hold a password.
+/// An invalid Pushgateway URL. The text is not quoted, because it may contain a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is no Pushgateway's URL: {0} (expected one such as http://pushgateway:9091)")]
+#[error("invalid Pushgateway URL: {0} (expected one such as http://pushgateway:9091)")]
 pub struct AddressError(&'static str);
 
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let url = Url::parse(text).map_err(|_| AddressError("it cannot be read as a URL"))?;
+        let url = Url::parse(text).map_err(|_| AddressError("not a valid URL"))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(AddressError("its scheme is neither http nor https"));
+            return Err(AddressError("the scheme is not http or https"));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(AddressError("it has a query or a fragment"));
+            return Err(AddressError("query and fragment are not allowed"));
         }
         let mut shown = url.clone();
-        shown.set_username("").and_then(|()| shown.set_password(None)).map_err(|()| AddressError("it has no host"))?;
+        shown
+            .set_username("")
+            .and_then(|()| shown.set_password(None))
+            .map_err(|()| AddressError("the host is missing"))?;
         Ok(Self { url, shown: shown.to_string() })
     }
 }
@@ -42,7 +45,7 @@ impl Address {
         &self.shown
     }
 
-    /// The URL of the group with this grouping key.
+    /// The URL of a group.
     pub(super) fn of_group(&self, job: &str, shard: Option<&str>, registry: Option<&str>) -> Url {
         let mut path = format!("{}/metrics", self.url.path().trim_end_matches('/'));
         path.push_str(&segments("job", job));
@@ -60,8 +63,8 @@ impl fmt::Debug for Address {
     }
 }
 
-/// One label of a grouping key. A value that a path cannot hold as it is, or only escaped, which proxies like to undo, is
-/// written in base64 (Pushgateway's README, "URL"); an empty one as its padding alone.
+/// One label of a grouping key. A value that would need escaping in a path, which proxies may undo, is encoded in base64
+/// (Pushgateway's README, "URL"); an empty one as `=`.
 fn segments(label: &str, value: &str) -> String {
     let is_plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:".contains(&b));
     if is_plain && !matches!(value, "" | "." | "..") {
@@ -80,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_grouping_key_is_job_and_registry() {
+    fn grouping_key_contains_job_shard_and_registry() {
         let gateway = "http://gateway:9091";
         assert_eq!(path(gateway, "probe", Some("private")), "/metrics/job/probe/registry/private");
         assert_eq!(path(gateway, "probe", None), "/metrics/job/probe");
@@ -90,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_path_cannot_hold_is_base64() {
+    fn unsafe_label_values_are_base64() {
         for (value, segment) in [
             ("a/b", "registry@base64/YS9i"),
             ("über", "registry@base64/w7xiZXI="),
@@ -104,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_stay_in_what_is_sent_and_out_of_what_is_shown() {
+    fn credentials_are_sent_but_not_displayed() {
         let address: Address = "https://probe:hunter2@g.example/x".parse().unwrap();
         assert_eq!(address.shown(), "https://g.example/x");
         assert_eq!(format!("{address:?}"), "Address(\"https://g.example/x\")");
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_refused_and_not_quoted() {
+    fn invalid_urls_are_rejected_without_quoting() {
         for text in ["g:9091", "ftp://u:hunter2@g", "http://", "http://u:hunter2@g?x", "http://u:hun#ter2@g", ""] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(!error.contains("hun"), "{text}: {error}");

@@ -1,9 +1,8 @@
-//! Hands the metrics of a one-shot sweep to a Prometheus Pushgateway.
+//! Pushes the metrics of a one-shot sweep to a Prometheus Pushgateway.
 //!
-//! Each registry has a group of its own, replaced as a whole (PUT), with `job` and `registry` as its grouping key and
-//! without `instance`: the sweep of tomorrow runs elsewhere and replaces the one of today. What describes the program
-//! alone has no `registry` label, and the gateway would add one, so that it goes into a group of `job` alone. Where there
-//! are shards, `shard` is a part of every key.
+//! Each registry has its own group, which a push replaces (PUT). The grouping key is `job` and `registry` without
+//! `instance`, because the next sweep may run on another host and must replace this one. Metrics of the program have no
+//! `registry` label, so their group has only `job`. In a sharded setup, `shard` is part of every key.
 
 mod address;
 
@@ -19,19 +18,19 @@ pub use address::{Address, AddressError};
 
 use crate::render::metrics::{self, Group};
 
-/// Attempts at what passing trouble prevents: a gateway that restarts is back within their pauses.
+/// Attempts per group; their pauses are long enough for the gateway to restart.
 const ATTEMPTS: u32 = 4;
-/// One attempt takes no longer.
+/// Timeout of one attempt.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Characters of the gateway's own words that are told.
+/// Maximum length of the gateway's message in an error.
 const MAX_REASON: usize = 300;
 
 /// A Pushgateway.
-#[expect(clippy::disallowed_types, reason = "it speaks to the gateway and never to a registry")]
+#[expect(clippy::disallowed_types, reason = "the gateway is not a registry")]
 pub struct Gateway {
     /// The pause before the second attempt, doubled before each further one.
     pub first_pause: Duration,
-    /// The shard whose metrics these are: a part of the grouping key, so that shards do not replace each other's groups.
+    /// The shard of the grouping key, so that shards do not replace each other's groups.
     pub shard: Option<String>,
     address: Address,
     client: reqwest::Client,
@@ -41,31 +40,33 @@ pub struct Gateway {
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     /// The HTTP client cannot be set up.
-    #[error("the HTTP client for the Pushgateway cannot be set up: {0}")]
+    #[error("cannot set up the HTTP client for the Pushgateway: {0}")]
     Client(String),
-    /// The gateway did not answer, or not sensibly.
-    #[error("the Pushgateway {gateway} could not be reached, {attempts} times: {reason}; the metrics were not pushed")]
+    /// The gateway did not answer, or with a temporary error.
+    #[error(
+        "cannot push the metrics to {gateway}: {reason} ({attempts} attempts); check that the Pushgateway is running"
+    )]
     Unavailable {
         /// Its URL, without credentials.
         gateway: String,
-        /// How often it was tried.
+        /// Number of attempts.
         attempts: u32,
-        /// What happened the last time.
+        /// The error of the last attempt.
         reason: String,
     },
-    /// The gateway answered and took some of the metrics or none.
-    #[error("the Pushgateway {gateway} refused {}", refused.join("; "))]
+    /// The gateway rejected some or all of the metrics.
+    #[error("the Pushgateway {gateway} rejected {}", refused.join("; "))]
     Refused {
         /// Its URL, without credentials.
         gateway: String,
-        /// Each group that it refused, and with what words.
+        /// Each rejected group with the gateway's message.
         refused: Vec<String>,
     },
 }
 
-/// How one attempt failed.
-struct Trouble {
-    may_pass: bool,
+/// Why one attempt failed.
+struct AttemptError {
+    is_temporary: bool,
     reason: String,
 }
 
@@ -74,8 +75,8 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`PushError::Client`]: this machine's TLS or proxy settings are of no use.
-    #[expect(clippy::disallowed_types, reason = "it speaks to the gateway and never to a registry")]
+    /// [`PushError::Client`] if the TLS or proxy settings of the system are invalid.
+    #[expect(clippy::disallowed_types, reason = "the gateway is not a registry")]
     pub fn new(address: Address) -> Result<Self, PushError> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -95,25 +96,25 @@ impl Gateway {
         Ok(Self { first_pause: Duration::from_secs(1), shard: None, address, client })
     }
 
-    /// Replaces every group. One that is refused does not keep the others from being pushed.
+    /// Replaces every group. If one is rejected, the others are pushed anyway.
     ///
     /// # Errors
     ///
-    /// [`PushError::Unavailable`] as soon as passing trouble did not pass, [`PushError::Refused`] at the end.
+    /// [`PushError::Unavailable`] immediately if a temporary error persists, [`PushError::Refused`] at the end.
     pub async fn push(&self, job: &str, groups: &[Group]) -> Result<(), PushError> {
         let mut refused = Vec::new();
         for group in groups {
-            let whose = match &group.registry {
+            let group_name = match &group.registry {
                 Some(registry) => format!("the metrics of registry {registry}"),
                 None => "the metrics of the program".to_string(),
             };
             match self.replace(job, group).await {
                 Ok(()) => tracing::debug!(gateway = self.address.shown(), group.registry, "metrics pushed"),
-                Err(Trouble { may_pass: true, reason }) => {
+                Err(AttemptError { is_temporary: true, reason }) => {
                     let gateway = self.address.shown().to_string();
                     return Err(PushError::Unavailable { gateway, attempts: ATTEMPTS, reason });
                 }
-                Err(Trouble { reason, .. }) => refused.push(format!("{whose}: {reason}")),
+                Err(AttemptError { reason, .. }) => refused.push(format!("{group_name}: {reason}")),
             }
         }
         if refused.is_empty() {
@@ -122,36 +123,39 @@ impl Gateway {
         Err(PushError::Refused { gateway: self.address.shown().to_string(), refused })
     }
 
-    async fn replace(&self, job: &str, group: &Group) -> Result<(), Trouble> {
+    async fn replace(&self, job: &str, group: &Group) -> Result<(), AttemptError> {
         for retry in 0..ATTEMPTS - 1 {
             match self.put(job, group).await {
-                Err(trouble) if trouble.may_pass => {
-                    tracing::warn!(gateway = self.address.shown(), trouble.reason, "the push failed, trying again");
+                Err(error) if error.is_temporary => {
+                    tracing::warn!(gateway = self.address.shown(), error.reason, "push failed, retrying");
                     tokio::time::sleep(self.first_pause * 2_u32.pow(retry)).await;
                 }
-                settled => return settled,
+                result => return result,
             }
         }
         self.put(job, group).await
     }
 
-    async fn put(&self, job: &str, group: &Group) -> Result<(), Trouble> {
+    async fn put(&self, job: &str, group: &Group) -> Result<(), AttemptError> {
         let url = self.address.of_group(job, self.shard.as_deref(), group.registry.as_deref());
         let request = self.client.put(url).header(CONTENT_TYPE, metrics::CONTENT_TYPE).body(group.text.clone());
         let mut response =
-            request.send().await.map_err(|error| Trouble { may_pass: true, reason: innermost(&error) })?;
+            request.send().await.map_err(|error| AttemptError { is_temporary: true, reason: innermost(&error) })?;
         let status = response.status();
         if status.is_success() {
             return Ok(());
         }
-        let said = response.chunk().await.ok().flatten().unwrap_or_default();
-        let may_pass =
+        let message = response.chunk().await.ok().flatten().unwrap_or_default();
+        let is_temporary =
             status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-        Err(Trouble { may_pass, reason: format!("{status} {}", printable(&String::from_utf8_lossy(&said))) })
+        Err(AttemptError {
+            is_temporary,
+            reason: format!("{status} {}", printable(&String::from_utf8_lossy(&message))),
+        })
     }
 }
 
-/// The cause, without the URL, which may hold credentials.
+/// The root cause, without the URL, which may contain credentials.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {
@@ -164,7 +168,7 @@ fn innermost(error: &reqwest::Error) -> String {
     }
 }
 
-/// One line that cannot steer a terminal.
+/// One line without control characters.
 fn printable(text: &str) -> String {
     text.trim().chars().take(MAX_REASON).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

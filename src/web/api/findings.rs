@@ -1,4 +1,4 @@
-//! Failures and what could not be judged, as reports have them; and failures that are over.
+//! `GET /api/v1/findings`: failures and unverified objects.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -23,38 +23,37 @@ use crate::web::api_error::{ApiError, ErrorAnswer};
 use crate::web::rendered::Rendered;
 use crate::web::response_cache::Freshness;
 
-/// Findings of all registries.
+/// Failures and unverified objects of the registries.
 #[derive(Serialize, ToSchema)]
 pub struct FindingsAnswer<'a> {
-    /// Objects that were proved bad.
+    /// Broken objects.
     failures: Vec<FailureEntry<'a>>,
-    /// What the last sweeps could not judge; empty when asked for what is resolved.
+    /// Objects that the last sweeps could not verify; empty with `state=resolved`.
     unverified: Vec<UnverifiedEntry<'a>>,
-    /// The `cursor` of the next page, `null` on the last one; absent unless pages were asked for.
+    /// The `cursor` of the next page, `null` on the last one; absent without `limit` and `cursor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false)]
     next: Option<Option<String>>,
 }
 
-/// A failure as the report has it, and the registry that it is of.
+/// A failure with its registry.
 #[derive(Serialize, ToSchema)]
 pub struct FailureEntry<'a> {
     /// The registry's configured name.
     registry: &'a str,
     #[serde(flatten)]
     failure: &'a Failure,
-    /// The end of the sweep that disproved it: the object was whole again, or nothing needed it any more. Only of what is
-    /// resolved.
+    /// The end of the sweep that resolved it: the object was intact, or no longer referenced. Only for resolved failures.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_rfc3339")]
     #[schema(value_type = String, format = DateTime, required = false)]
     disproved_at: Option<SystemTime>,
-    /// How it changed between its first sight and its end. Only of what is resolved.
+    /// Changes between detection and resolution. Only for resolved failures.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<Change>, required = false)]
     changes: Option<&'a [Change]>,
 }
 
-/// Something that could not be judged as the report has it, and the registry that it is of.
+/// An unverified object with its registry.
 #[derive(Serialize, ToSchema)]
 pub struct UnverifiedEntry<'a> {
     /// The registry's configured name.
@@ -64,7 +63,7 @@ pub struct UnverifiedEntry<'a> {
 }
 
 impl<'a> FailureEntry<'a> {
-    /// A failure that is known now.
+    /// An open failure.
     pub fn open(registry: &'a str, failure: &'a Failure) -> Self {
         Self { registry, failure, disproved_at: None, changes: None }
     }
@@ -75,47 +74,47 @@ impl<'a> FailureEntry<'a> {
 }
 
 impl<'a> UnverifiedEntry<'a> {
-    /// What a report could not judge.
+    /// An unverified object of a report.
     pub fn of(registry: &'a str, entry: &'a Unverified) -> Self {
         Self { registry, entry }
     }
 }
 
 closed_set! {
-    /// Which failures are asked for.
+    /// The state of the requested failures.
     Phase {
-        /// Those that are known now.
+        /// Open failures.
         Open = "open",
-        /// Those that were disproved, as far back as the history goes.
+        /// Resolved failures in the history.
         Resolved = "resolved",
     }
 }
 
-/// The query as it was sent.
+/// The query parameters.
 #[derive(Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Parameters {
-    /// Only those of this registry; empty: of all.
+    /// Only this registry; all if empty.
     #[param(required = false)]
     registry: String,
-    /// Only those in this repository; empty: in all.
+    /// Only this repository; all if empty.
     #[param(required = false)]
     repository: String,
-    /// Only failures with this reason; empty: with any. What is unverified has none, so that this leaves none of it.
+    /// Only failures with this reason; any if empty. Excludes unverified objects, which have none.
     #[param(required = false, inline, value_type = ReasonOrNone)]
     reason: String,
-    /// Failures that are known now (the default), or those that were disproved, the latest first.
+    /// Open failures (the default), or resolved ones, the latest first.
     #[param(required = false, inline, value_type = Phase)]
     state: Option<String>,
-    /// Only what came at this time or later: of what is open, failures that were first seen then, which leaves nothing of
-    /// what is unverified; of what is resolved, failures that were disproved then. RFC 3339, or Unix time in seconds.
+    /// Only open failures first seen, or resolved failures resolved, at or after this time. Excludes unverified objects.
+    /// RFC 3339, or Unix time in seconds.
     #[param(required = false, inline, value_type = PointInTime)]
     since: Option<String>,
-    /// Answer in pages of so many entries, both lists together, in the order of registry and repository.
+    /// Maximum number of entries per page, both lists together, ordered by registry and repository.
     #[param(required = false, value_type = u32, minimum = 1, maximum = 10_000)]
     limit: Option<String>,
-    /// Where the page begins: `next` of the page before it.
+    /// The start of the page: `next` of the previous one.
     #[param(required = false)]
     cursor: Option<String>,
 }
@@ -219,7 +218,7 @@ impl Question {
     }
 }
 
-/// Either sort of finding, to be put into one order.
+/// A finding of either kind, for sorting.
 enum Entry<'a> {
     Failure(FailureEntry<'a>),
     Unverified(UnverifiedEntry<'a>),
@@ -240,16 +239,15 @@ impl Entry<'_> {
     }
 }
 
-/// What is broken, what could not be judged, and what was broken once.
+/// Open failures and unverified objects, or resolved failures.
 ///
-/// Filters narrow together, and one that nothing matches leaves empty lists. The lists are never cut unless pages are asked
-/// for.
+/// All filters must match; without a match the lists are empty. The lists are complete unless pages are requested.
 #[utoipa::path(
     get, path = "/api/v1/findings", tag = "findings", params(Parameters),
     responses(
-        (status = 200, body = FindingsAnswer, description = "What the filters admit."),
-        (status = 400, body = ErrorAnswer, description = "The query makes no sense."),
-        (status = 404, body = ErrorAnswer, description = "The cursor names no page."),
+        (status = 200, body = FindingsAnswer, description = "The matching findings."),
+        (status = 400, body = ErrorAnswer, description = "The query is invalid."),
+        (status = 404, body = ErrorAnswer, description = "The cursor is not from a page of this list."),
     )
 )]
 pub async fn findings(
@@ -262,7 +260,7 @@ pub async fn findings(
     api.responses.get_or_render(key, Freshness::UntilNextSweep, &headers, move |state| question.answer(state)).await
 }
 
-/// A reason, or an empty filter, in the API's description.
+/// The OpenAPI schema of a reason or an empty filter.
 struct ReasonOrNone;
 
 impl PartialSchema for ReasonOrNone {
@@ -274,7 +272,7 @@ impl PartialSchema for ReasonOrNone {
 
 impl ToSchema for ReasonOrNone {}
 
-/// Whole seconds, as times are written: a cursor holds whatever the history was read from.
+/// Unix time in seconds, the precision of times in responses.
 pub fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -1,4 +1,4 @@
-//! One image with everything that it needs, and what is known of each object.
+//! `GET /api/v1/images`: one image with the state of its objects.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State as Extracted};
@@ -26,15 +26,15 @@ pub struct ImageAnswer<'a> {
     registry: &'a str,
     #[serde(flatten)]
     summary: ImageSummary,
-    /// Everything that it needs; `null` if it is not known what it resolves to.
+    /// Its objects; `null` if its digest is unknown.
     tree: Option<ImageTree>,
-    /// What is known to be bad of it.
+    /// Its broken objects.
     failures: Vec<FailureEntry<'a>>,
-    /// What of it the last sweep could not judge.
+    /// Its objects that the last sweep could not verify.
     unverified: Vec<UnverifiedEntry<'a>>,
 }
 
-/// The query as it was sent.
+/// The query parameters.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -56,11 +56,11 @@ fn answer(state: &State, registry: &str, image: &Image) -> Result<Rendered, ApiE
     let known = registry.known();
     let Some(summary) = images::find(&registry, image) else {
         let why = if known.report.is_some() {
-            "no sweep met it, or it did not fit into memory"
+            "no sweep has seen it, or it did not fit into memory"
         } else {
-            "no sweep has ended yet"
+            "no sweep has finished yet"
         };
-        return Err(ApiError::not_found(format!("nothing is known of {image} in {}: {why}", registry.name)));
+        return Err(ApiError::not_found(format!("no results for {image} in {}: {why}", registry.name)));
     };
     let report = known.report.as_deref();
     let failures = report.into_iter().flat_map(|report| &report.failures);
@@ -80,13 +80,13 @@ fn answer(state: &State, registry: &str, image: &Image) -> Result<Rendered, ApiE
     })
 }
 
-/// One image with everything that it needs: index, platforms, configs and layers, and what is known of each.
+/// One image with its index, platforms, configs and layers, and the state of each.
 #[utoipa::path(
     get, path = "/api/v1/images", tag = "images", params(Parameters),
     responses(
-        (status = 200, body = ImageAnswer, description = "What is known of the image."),
-        (status = 400, body = ErrorAnswer, description = "The query makes no sense."),
-        (status = 404, body = ErrorAnswer, description = "No such registry, or nothing is known of such an image."),
+        (status = 200, body = ImageAnswer, description = "The image."),
+        (status = 400, body = ErrorAnswer, description = "The query is invalid."),
+        (status = 404, body = ErrorAnswer, description = "The registry or the image is unknown."),
     )
 )]
 pub async fn image(
@@ -100,7 +100,7 @@ pub async fn image(
     api.responses.get_or_render(key, Freshness::Briefly, &headers, move |state| answer(state, &registry, &image)).await
 }
 
-/// An image's name in the API's description.
+/// The OpenAPI schema of an image name.
 struct ImageName;
 
 impl PartialSchema for ImageName {
@@ -108,7 +108,7 @@ impl PartialSchema for ImageName {
         let name = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*";
         let digest = "sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}";
         let pattern = format!("^{name}(?:/{name})*(?::[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}|@(?:{digest}))$");
-        // A repository's name has at most so many bytes, which no pattern of this form can say; nobody's comes near it.
+        // The pattern cannot express the maximum length of a repository name.
         ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).max_length(Some(255)).into()
     }
 }

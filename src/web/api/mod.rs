@@ -1,4 +1,4 @@
-//! The JSON API: views of the state, none of which changes anything.
+//! The JSON API: read-only views of the state.
 
 mod context;
 mod findings;
@@ -19,11 +19,11 @@ use super::context::{Views, Web};
 use super::rendered::Rendered;
 use super::{api_error, lifecycle};
 
-/// The API, each path of which lies below a prefix.
+/// The routes of the API below a prefix.
 ///
 /// # Panics
 ///
-/// If its description cannot be written as JSON, which no prefix can bring about.
+/// If the description cannot be serialized, which is impossible.
 pub fn router(prefix: &str, views: Views) -> Router<Web> {
     let at = |path: &str| format!("{prefix}/api{path}");
     let description =

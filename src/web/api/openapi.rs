@@ -1,4 +1,4 @@
-//! The API's description, made of the types that it answers with.
+//! The OpenAPI description, generated from the response types.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -14,17 +14,17 @@ use crate::web::lifecycle;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "registry-integrity-probe", description = "What the probe knows of container registries."),
+    info(title = "registry-integrity-probe", description = "Integrity of container registries."),
     paths(registries::registries, findings::findings, images::image, sweeps::sweeps, openapi, lifecycle::sweep),
     components(schemas(ErrorAnswer)),
     modifiers(&Common)
 )]
 struct Description;
 
-/// What holds of every path.
+/// Changes that apply to every path.
 struct Common;
 
-/// Members that are left out where there is nothing to say; all others are there, if need be as `null`.
+/// Members that may be absent; all others are always present, if necessary as `null`.
 const OPTIONAL: &[&str] = &["next", "disproved_at", "changes"];
 
 impl Modify for Common {
@@ -34,14 +34,14 @@ impl Modify for Common {
         }
         for path in document.paths.paths.values_mut() {
             for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
-                let unauthorized = "The web configuration names users, and the request's is none of them.";
+                let unauthorized = "The web configuration requires a login.";
                 let too_many = "The web configuration limits the rate of requests.";
                 for (status, why) in [("401", unauthorized), ("429", too_many)] {
                     operation.responses.responses.insert(status.to_string(), by_the_guard(why).into());
                 }
             }
             let Some(get) = &mut path.get else { continue };
-            let unchanged = ResponseBuilder::new().description("`If-None-Match` names the answer's `ETag`.").build();
+            let unchanged = ResponseBuilder::new().description("`If-None-Match` contains the current `ETag`.").build();
             get.responses.responses.insert("304".to_string(), unchanged.into());
             if let Some(RefOr::T(answer)) = get.responses.responses.get_mut("200") {
                 answer.headers.insert("ETag".to_string(), Header::default());
@@ -61,14 +61,14 @@ fn require_members(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// An answer by what stands before every path.
+/// A response of the guard.
 fn by_the_guard(why: &str) -> openapi::Response {
     let text = ObjectBuilder::new().schema_type(Type::String).build();
     let content = ContentBuilder::new().schema(Some(text)).build();
     ResponseBuilder::new().description(why).content("text/plain; charset=utf-8", content).build()
 }
 
-/// The description of the API below a prefix.
+/// The description of the API, served below a prefix.
 pub fn description(prefix: &str) -> openapi::OpenApi {
     let mut description = Description::openapi();
     description.servers = Some(vec![Server::new(if prefix.is_empty() { "/" } else { prefix })]);

@@ -1,5 +1,5 @@
-//! Lists in pages, for who asks for that with `limit`. A page begins behind the last entry of the one before it, so that
-//! what came or went in the meantime hides nothing else.
+//! Optional pagination with `limit`. A page starts after the last entry of the previous one, so that entries that appear or
+//! disappear in the meantime hide no others.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,49 +8,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::web::api_error::ApiError;
 
-/// Entries of a page, at most.
+/// Maximum number of entries on a page.
 pub const LIMIT: usize = 10_000;
-/// Bytes of a name that count for an entry's place: a cursor must fit into a request, and a registry may name anything.
+/// Bytes of a name that determine the position of an entry, because a cursor must fit into a request.
 const NAME_BYTES: usize = 300;
 
-/// Which page is asked for; `None`: everything at once.
+/// The requested page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     limit: usize,
-    /// Where the page before it ended, as its client got it.
+    /// The cursor from the previous page.
     cursor: Option<String>,
 }
 
-/// Where a page ended.
+/// The end of a page.
 #[derive(Serialize, Deserialize)]
 struct Cursor<Place> {
-    /// The place of its last entry.
+    /// The position of its last entry.
     place: Place,
-    /// How many entries of that same place it and the pages before it had.
+    /// How many entries at this position have been returned so far.
     given: usize,
 }
 
 impl Page {
-    /// Reads what a query says about pages.
+    /// Parses the parameters; `None` if the query does not ask for pages.
     ///
     /// # Errors
     ///
-    /// 400, if that makes no sense.
+    /// 400 if they are invalid.
     pub fn parse(limit: Option<&str>, cursor: Option<String>) -> Result<Option<Self>, ApiError> {
         let limit = match limit.map(str::parse) {
             None if cursor.is_none() => return Ok(None),
             None => LIMIT,
             Some(Ok(limit)) if (1..=LIMIT).contains(&limit) => limit,
-            Some(_) => return Err(ApiError::bad_request(format!("limit: not a number from 1 to {LIMIT}"))),
+            Some(_) => return Err(ApiError::bad_request(format!("limit: expected a number from 1 to {LIMIT}"))),
         };
         Ok(Some(Self { limit, cursor }))
     }
 
-    /// The entries of the page out of all, in the order of their places, and the cursor of the next page if there is one.
+    /// The entries of the page in order of their positions, and the cursor of the next page if there is one.
     ///
     /// # Errors
     ///
-    /// 404, if the cursor is none of this list.
+    /// 404 if the cursor is not from this list.
     pub fn of<T, Place: Ord + Serialize + DeserializeOwned>(
         &self,
         entries: impl IntoIterator<Item = T>,
@@ -78,7 +78,7 @@ impl Page {
     }
 }
 
-/// As much of a name as counts for an entry's place.
+/// The part of a name that determines the position of an entry.
 pub fn clipped(name: &str) -> String {
     let mut end = name.len().min(NAME_BYTES);
     while !name.is_char_boundary(end) {
@@ -88,20 +88,20 @@ pub fn clipped(name: &str) -> String {
 }
 
 fn encode(cursor: &impl Serialize) -> String {
-    // Numbers and strings alone, which always are JSON.
+    // Numbers and strings always serialize.
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
 }
 
 fn decode<Place: DeserializeOwned>(text: &str) -> Result<Cursor<Place>, ApiError> {
     let cursor = URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice(&json).ok());
-    cursor.ok_or_else(|| ApiError::not_found("cursor: no page of this list named it as its next"))
+    cursor.ok_or_else(|| ApiError::not_found("cursor: not from a page of this list"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// All pages of some entries, of which `change` makes others after each page.
+    /// All pages of some entries, which `change` modifies after each page.
     fn pages(limit: &str, mut entries: Vec<(u8, char)>, change: impl Fn(&mut Vec<(u8, char)>)) -> Vec<String> {
         let mut cursor = None;
         let mut pages = Vec::new();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_make_up_the_list_whatever_their_size() {
+    fn pages_of_any_size_make_up_the_list() {
         let entries = vec![(3, 'f'), (1, 'a'), (2, 'b'), (2, 'c'), (2, 'd'), (2, 'e')];
         for (limit, expected) in [
             ("1", &["a", "b", "c", "d", "e", "f"][..]),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_and_goes_between_pages_hides_nothing_else() {
+    fn changes_between_pages_hide_no_other_entry() {
         let entries = vec![(1, 'a'), (2, 'b'), (3, 'c'), (4, 'd'), (5, 'e')];
         let gone = |entries: &mut Vec<(u8, char)>| entries.retain(|(place, _)| *place > 2);
         assert_eq!(pages("2", entries.clone(), gone), ["ab", "cd", "e"]);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn invalid_parameters_are_rejected() {
         for limit in ["", "0", "-1", "10001", "a", "1.5", "99999999999999999999"] {
             assert!(Page::parse(Some(limit), None).is_err(), "{limit}");
         }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_clipped_between_characters() {
+    fn long_names_are_clipped_at_characters() {
         assert_eq!(clipped("short"), "short");
         assert_eq!(clipped(&"ü".repeat(200)).len(), 300);
         assert_eq!(clipped(&format!("a{}", "ü".repeat(200))).len(), 299);

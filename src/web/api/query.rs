@@ -1,4 +1,4 @@
-//! What queries have in common. A misspelt or repeated key is refused, lest a filter pass for one that everything matches.
+//! Query parameters. Unknown or repeated parameters are rejected, so a typo cannot turn into an empty filter.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,25 +15,25 @@ use crate::web::api_error::ApiError;
 /// The end of the year 9999, where RFC 3339 ends too.
 const LATEST: f64 = 253_402_300_799.0;
 
-/// The query as it was sent.
+/// The parsed query.
 ///
 /// # Errors
 ///
-/// 400, if there is a key in it that is not known, or that comes twice.
+/// 400 for an unknown or repeated parameter.
 pub fn parsed<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
     query.map(|Query(query)| query).map_err(|rejection| ApiError::bad_request(rejection.body_text()))
 }
 
-/// A filter; an empty one is none.
+/// A filter; an empty string means unset.
 pub fn given(value: String) -> Option<String> {
     Some(value).filter(|value| !value.is_empty())
 }
 
-/// A point in time, as Prometheus's API takes them: RFC 3339, or seconds of Unix time.
+/// A point in time as in Prometheus's API: RFC 3339 or Unix time in seconds.
 ///
 /// # Errors
 ///
-/// 400, if it is neither.
+/// 400 for anything else.
 pub fn point_in_time(text: &str) -> Result<SystemTime, ApiError> {
     if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
         return Ok(time.into());
@@ -43,15 +43,15 @@ pub fn point_in_time(text: &str) -> Result<SystemTime, ApiError> {
             Ok(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds))
         }
         _ => {
-            let hint = if text.contains(' ') { "; a + in a URL is written %2B" } else { "" };
+            let hint = if text.contains(' ') { "; encode a + in a URL as %2B" } else { "" };
             Err(ApiError::bad_request(format!(
-                "since: no point in time, such as 2026-04-19T09:00:00Z or 1776589200{hint}: {text:?}"
+                "since: {text:?} is not a point in time (expected one such as 2026-04-19T09:00:00Z or 1776589200{hint})"
             )))
         }
     }
 }
 
-/// A point in time in the API's description.
+/// The OpenAPI schema of a point in time.
 pub struct PointInTime;
 
 impl PartialSchema for PointInTime {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_in_time_are_rfc_3339_or_unix_time() {
+    fn points_in_time_are_rfc3339_or_unix_time() {
         let nine = SystemTime::UNIX_EPOCH + Duration::from_secs(1_776_589_200);
         for text in
             ["2026-04-19T09:00:00Z", "2026-04-19t11:00:00.000+02:00", "1776589200", "1776589200.0", "1.7765892e9"]

@@ -1,4 +1,4 @@
-//! The registries, and what is known of each in numbers.
+//! `GET /api/v1/registries`: the registries and their totals.
 
 use std::time::SystemTime;
 
@@ -16,10 +16,10 @@ use crate::web::api_error::ApiError;
 use crate::web::rendered::Rendered;
 use crate::web::response_cache::Freshness;
 
-/// One registry, and what is known of it. What is not known yet is `null`.
+/// One registry. Unknown values are `null`.
 ///
-/// The members from `started_at` on describe the sweep that ended last and mean what they mean in a report, but `failures`
-/// and `unverified` are counts: `/api/v1/findings` has the lists.
+/// The members from `started_at` on describe the last completed sweep, as in a report, but `failures` and `unverified` are
+/// counts; `/api/v1/findings` has the lists.
 #[derive(Serialize, ToSchema)]
 struct Registry {
     /// Its configured name.
@@ -28,9 +28,9 @@ struct Registry {
     url: String,
     /// `authoritative` or `pull_through`.
     mode: &'static str,
-    /// Between the starts of two sweeps.
+    /// Interval between the starts of two sweeps.
     interval_seconds: f64,
-    /// When the sweep that runs now began; `null`: none runs.
+    /// Start of the current sweep; `null` if none is running.
     #[serde(serialize_with = "rfc3339")]
     #[schema(value_type = Option<String>, format = DateTime)]
     sweeping_since: Option<SystemTime>,
@@ -42,31 +42,31 @@ struct Registry {
     #[serde(serialize_with = "rfc3339")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_success: Option<SystemTime>,
-    /// When it began.
+    /// Start of the last completed sweep.
     #[serde(serialize_with = "rfc3339")]
     #[schema(value_type = Option<String>, format = DateTime)]
     started_at: Option<SystemTime>,
-    /// How long it took.
+    /// Its duration.
     duration_seconds: Option<f64>,
-    /// How far it came.
+    /// Its outcome.
     outcome: Option<Outcome>,
-    /// True if it read the catalog to its end.
+    /// True if it read the catalog completely.
     catalog_accessible: Option<bool>,
-    /// True if the registry answered it, and it checked no image.
+    /// True if the registry was reachable but had no image to check.
     empty: Option<bool>,
-    /// Repositories that it was to look at.
+    /// Repositories to check.
     repositories: Option<u64>,
     /// Images by state.
     images: Option<ImageCounts>,
     /// Objects by kind.
     objects: Option<ObjectCounts>,
-    /// HTTP exchanges.
+    /// Requests to the registry.
     requests: Option<u64>,
-    /// Bytes of bodies that they brought.
+    /// Bytes of response bodies.
     received_bytes: Option<u64>,
-    /// How many objects are now known bad.
+    /// Number of open failures.
     failures: Option<usize>,
-    /// How much it could not judge.
+    /// Number of unverified objects.
     unverified: Option<usize>,
 }
 
@@ -101,13 +101,13 @@ impl Registry {
 /// Every configured registry.
 #[derive(Serialize, ToSchema)]
 pub struct RegistriesAnswer {
-    /// In the configuration's order.
+    /// In the order of the configuration.
     registries: Vec<Registry>,
 }
 
-/// Each registry, and what is known of it.
+/// Every registry with its totals.
 ///
-/// What is not known yet is `null`.
+/// Unknown values are `null`.
 #[utoipa::path(get, path = "/api/v1/registries", tag = "registries", responses((status = 200, body = RegistriesAnswer, description = "Every configured registry.")))]
 pub async fn registries(Extracted(api): Extracted<Api>, headers: HeaderMap) -> Result<Response, ApiError> {
     let render = |state: &State| {
@@ -124,7 +124,7 @@ fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S:
     }
 }
 
-/// The mode as the configuration spells it.
+/// The mode as in the configuration.
 fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Authoritative => "authoritative",

@@ -1,4 +1,4 @@
-//! Sweeps that ended, and how far those are that run.
+//! `GET /api/v1/sweeps`: completed and current sweeps.
 
 use std::cmp::Reverse;
 use std::time::SystemTime;
@@ -24,17 +24,17 @@ use crate::web::response_cache::Freshness;
 /// The sweeps of all registries.
 #[derive(Serialize, ToSchema)]
 pub struct SweepsAnswer<'a> {
-    /// Those that ended, the latest first, as far back as the history goes.
+    /// Completed sweeps in the history, the latest first.
     sweeps: Vec<SweepEntry<'a>>,
-    /// Those that run now.
+    /// Current sweeps.
     running: Vec<RunningSweep<'a>>,
-    /// The `cursor` of the next page, `null` on the last one; absent unless pages were asked for.
+    /// The `cursor` of the next page, `null` on the last one; absent without `limit` and `cursor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false)]
     next: Option<Option<String>>,
 }
 
-/// A sweep that ended, and the registry that it is of.
+/// A completed sweep with its registry.
 #[derive(Serialize, ToSchema)]
 struct SweepEntry<'a> {
     /// The registry's configured name.
@@ -43,7 +43,7 @@ struct SweepEntry<'a> {
     sweep: &'a SweepRecord,
 }
 
-/// How far a sweep is.
+/// The progress of a sweep.
 #[derive(Serialize, ToSchema)]
 struct RunningSweep<'a> {
     /// The registry's configured name.
@@ -52,31 +52,31 @@ struct RunningSweep<'a> {
     #[serde(with = "rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     started_at: SystemTime,
-    /// Repositories to walk; 0 until the catalog is read.
+    /// Repositories to check; 0 until the catalog is read.
     repositories: u64,
-    /// Repositories that have been walked.
+    /// Repositories that have been checked.
     repositories_walked: u64,
-    /// Objects that have been asked for.
+    /// Objects that have been requested.
     objects: u64,
-    /// Objects of the last complete sweep, which is about how many there are; `null` before the first.
+    /// Objects of the last complete sweep, as an estimate of the total; `null` before the first.
     objects_expected: Option<u64>,
 }
 
-/// The query as it was sent.
+/// The query parameters.
 #[derive(Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Parameters {
-    /// Only those of this registry; empty: of all.
+    /// Only this registry; all if empty.
     #[param(required = false)]
     registry: String,
-    /// Only those that ended at this time or later; those that run are told in any case. RFC 3339, or Unix time in seconds.
+    /// Only sweeps that finished at or after this time; current sweeps are always included. RFC 3339, or Unix time in seconds.
     #[param(required = false, inline, value_type = PointInTime)]
     since: Option<String>,
-    /// Answer in pages of so many sweeps.
+    /// Maximum number of sweeps per page.
     #[param(required = false, value_type = u32, minimum = 1, maximum = 10_000)]
     limit: Option<String>,
-    /// Where the page begins: `next` of the page before it.
+    /// The start of the page: `next` of the previous one.
     #[param(required = false)]
     cursor: Option<String>,
 }
@@ -140,13 +140,13 @@ impl<'a> RunningSweep<'a> {
     }
 }
 
-/// The sweeps that ended, and how far those are that run.
+/// Completed sweeps, and the progress of current ones.
 #[utoipa::path(
     get, path = "/api/v1/sweeps", tag = "sweeps", params(Parameters),
     responses(
-        (status = 200, body = SweepsAnswer, description = "What the filters admit."),
-        (status = 400, body = ErrorAnswer, description = "The query makes no sense."),
-        (status = 404, body = ErrorAnswer, description = "The cursor names no page."),
+        (status = 200, body = SweepsAnswer, description = "The matching sweeps."),
+        (status = 400, body = ErrorAnswer, description = "The query is invalid."),
+        (status = 404, body = ErrorAnswer, description = "The cursor is not from a page of this list."),
     )
 )]
 pub async fn sweeps(

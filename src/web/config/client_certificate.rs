@@ -11,44 +11,43 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate};
 
-/// What is asked of a client.
+/// The client certificate that the server requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Nothing.
+    /// No certificate is requested.
     None,
-    /// A certificate, which may be any or missing.
+    /// Any certificate, or none.
     Request,
-    /// A certificate, which may be any.
+    /// Any certificate.
     RequireAny,
-    /// A certificate of a known authority, or none.
+    /// A certificate from a configured authority, or none.
     VerifyIfGiven,
-    /// A certificate of a known authority.
+    /// A certificate from a configured authority.
     RequireAndVerify,
 }
 
 impl Policy {
-    /// True if certificates are held against authorities.
+    /// True if certificates are verified.
     pub fn verifies(self) -> bool {
         matches!(self, Self::VerifyIfGiven | Self::RequireAndVerify)
     }
 }
 
-/// Judges the certificates of clients. Whatever the policy, the client must have used the certificate's key.
+/// Verifies client certificates. Under every policy, the client must own the certificate's key.
 #[derive(Debug)]
 pub struct ClientCertificates {
     is_mandatory: bool,
-    /// `None`: any certificate will do.
+    /// `None` if any certificate is accepted.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
-    /// A certificate that the file of authorities names itself is good also where it is no authority's child, which is how
-    /// self-signed ones are used, and which Go allows.
+    /// A certificate in the file of authorities is accepted itself. Go allows this, and self-signed certificates need it.
     named: Vec<CertificateDer<'static>>,
-    /// One of these must be among the alternative names of the certificate; `None`: it does not matter.
+    /// The certificate must have one of these alternative names; `None` if any name is accepted.
     allowed_names: Option<Vec<String>>,
     provider: Arc<CryptoProvider>,
 }
 
 impl ClientCertificates {
-    /// A judge by a policy other than [`Policy::None`].
+    /// A verifier for a policy other than [`Policy::None`].
     pub fn new(
         policy: Policy,
         roots: RootCertStore,
@@ -83,7 +82,7 @@ impl ClientCertificates {
     }
 }
 
-/// An alternative name as Go writes it.
+/// A subject alternative name in Go's notation.
 fn written(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => {

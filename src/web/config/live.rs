@@ -1,4 +1,4 @@
-//! The configuration as its files are now, or as they last were when they were valid.
+//! The web configuration, reloaded when its files change.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use super::files::Files;
 use super::{WebConfig, schema};
 use crate::config::ConfigError;
 
-/// How long a connection waits for files that do not come, as on a network's file system that hangs. What was read last
-/// holds until they do.
+/// How long a connection waits for the files, for example on a network file system that hangs. Until they are read, the
+/// previous configuration applies.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A web configuration that follows its files.
+/// A web configuration that is reloaded when its files change.
 pub struct LiveWebConfig {
     path: PathBuf,
     current: RwLock<Arc<WebConfig>>,
@@ -33,18 +33,17 @@ impl fmt::Debug for LiveWebConfig {
 
 #[derive(Debug)]
 struct Reader {
-    /// What was last read, also if it was of no use.
+    /// The files as last read, valid or not.
     files: Arc<Files>,
-    /// Why it was of no use.
+    /// Why they were invalid.
     fault: Option<String>,
-    /// A look at the files that has not ended. There is never a second one beside it, also if who asked for it has gone
-    /// away: on a file system that hangs, each would hold a thread.
+    /// The current read of the files. There is at most one, because on a file system that hangs each would block a thread.
     pending: Option<JoinHandle<Option<Look>>>,
-    /// True if that look has not ended in time.
+    /// True if the current read has timed out.
     is_overdue: bool,
 }
 
-/// What changed files say.
+/// The result of reading changed files.
 #[derive(Debug)]
 struct Look {
     files: Files,
@@ -52,11 +51,11 @@ struct Look {
 }
 
 impl LiveWebConfig {
-    /// Reads the file for the first time.
+    /// Loads the file.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] with everything that is wrong in it and in the files that it names.
+    /// [`ConfigError`] with all errors in it and in the files that it names.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut files = Files::default();
         let config = schema::read(path, &mut files)?;
@@ -68,33 +67,33 @@ impl LiveWebConfig {
         })
     }
 
-    /// Tells whenever changed files were read whether they could be taken up.
+    /// Calls a function after each reload with its success.
     pub fn telling(self, on_change: impl Fn(bool) + Send + Sync + 'static) -> Self {
         Self { on_change: Box::new(on_change), ..self }
     }
 
-    /// What holds now. Files that changed are read again, and those that became invalid change nothing but the log.
+    /// The current configuration. Changed files are reloaded; if they are invalid, the previous configuration stays in use.
     pub async fn current(&self) -> Arc<WebConfig> {
         let mut reader = self.reader.lock().await;
         self.look(&mut reader).await;
         self.known()
     }
 
-    /// What held when it was last looked at.
+    /// The configuration as of the last reload.
     pub fn known(&self) -> Arc<WebConfig> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks now.
+    /// Reloads changed files now.
     ///
     /// # Errors
     ///
-    /// Why the files cannot be taken up as they are; what was valid last stays in use.
+    /// Why the files are invalid; the previous configuration stays in use.
     pub async fn check(&self) -> Result<(), String> {
         let mut reader = self.reader.lock().await;
         self.look(&mut reader).await;
         if reader.is_overdue {
-            return Err(format!("{}: cannot be read in time", self.path.display()));
+            return Err(format!("{}: reading timed out", self.path.display()));
         }
         reader.fault.clone().map_or(Ok(()), Err)
     }
@@ -109,7 +108,7 @@ impl LiveWebConfig {
         let Ok(ended) = timeout(patience, task).await else {
             if !reader.is_overdue {
                 let path = self.path.display();
-                tracing::error!(%path, "the web configuration cannot be read in time; the last good one stays in use");
+                tracing::error!(%path, "reading the web configuration timed out; the previous one stays in use");
             }
             reader.is_overdue = true;
             return;
@@ -119,7 +118,7 @@ impl LiveWebConfig {
             Ok(Some(look)) => self.take_up(look, reader),
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(%error, "reading the web configuration failed; this is a defect of the probe");
+                tracing::error!(%error, "reading the web configuration panicked; this is a bug in the probe");
             }
         }
     }
@@ -127,9 +126,9 @@ impl LiveWebConfig {
     fn take_up(&self, look: Look, reader: &mut Reader) {
         reader.files = Arc::new(look.files);
         let usable = look.config.map_err(|error| error.to_string()).and_then(|config| {
-            // By a slip, passwords would go over the network in the clear.
+            // Otherwise a mistake could send passwords unencrypted.
             match self.known().tls.is_some() && config.tls.is_none() {
-                true => Err(format!("{}: TLS cannot be switched off without a restart", self.path.display())),
+                true => Err(format!("{}: TLS cannot be disabled without a restart", self.path.display())),
                 false => Ok(config),
             }
         });
@@ -137,10 +136,10 @@ impl LiveWebConfig {
             Ok(config) => {
                 reader.fault = None;
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-                tracing::info!(path = %self.path.display(), "the web configuration was read again");
+                tracing::info!(path = %self.path.display(), "web configuration reloaded");
             }
             Err(error) => {
-                tracing::error!(error, "the web configuration is invalid; the last good one stays in use");
+                tracing::error!(error, "the web configuration is invalid; the previous one stays in use");
                 reader.fault = Some(error);
             }
         }

@@ -1,9 +1,8 @@
-//! The web configuration file of Prometheus's exporters (exporter-toolkit): TLS, users, headers and a rate limit of what
-//! `serve` listens on.
+//! The web configuration file of Prometheus exporters (exporter-toolkit): TLS, users, headers and a rate limit for `serve`.
 //!
-//! The file and those that it names become a [`WebConfig`] (`schema`, `tls`, `client_certificate`), with every fault at
-//! once and its line. [`LiveWebConfig`] reads them again for each connection and request (`live`), and `passwords` checks
-//! who may come in.
+//! `schema`, `tls` and `client_certificate` parse the file and the files that it names into a [`WebConfig`] and report all
+//! errors with their lines. [`LiveWebConfig`] reloads them for each connection and request (`live`). `passwords` checks
+//! logins.
 
 mod client_certificate;
 mod files;
@@ -24,15 +23,15 @@ pub use live::LiveWebConfig;
 pub use passwords::{Admission, Passwords};
 pub use rate_limit::RateLimit;
 
-/// Everything that a web configuration file says. The default is what no file says: plain HTTP for everybody.
+/// A web configuration. The default, without a file, is plain HTTP without users.
 #[derive(Debug, Default)]
 pub struct WebConfig {
-    /// `None`: plain HTTP.
+    /// `None` for plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Headers of every answer, which replace those of the same name.
+    /// Headers of every response, which replace others of the same name.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Users and the bcrypt hashes of their passwords; none: everybody may come in.
+    /// Users and the bcrypt hashes of their passwords; if empty, no login is required.
     pub users: BTreeMap<String, SecretString>,
-    /// `None`: no limit.
+    /// `None` for no limit.
     pub rate_limit: Option<RateLimit>,
 }

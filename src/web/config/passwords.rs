@@ -1,8 +1,8 @@
-//! Who may come in by name and password.
+//! Logins by user name and password.
 //!
-//! A bcrypt hash costs tens of milliseconds by design. What was right once is remembered, so that a scrape does not pay
-//! that again; what was wrong is not, so that each guess pays in full. Guesses take turns at hashing, on threads of their
-//! own, and nobody who is remembered waits for them.
+//! A bcrypt hash takes tens of milliseconds by design. Successful logins are cached, so that scrapes are fast. Failed ones
+//! are not, so that each guess costs the full time. Guesses are hashed in turn on separate threads, and cached logins do
+//! not wait for them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -14,33 +14,33 @@ use ring::rand::SystemRandom;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
-/// Checks of one client that may wait for their turn: more, and a flood of one client's guesses would make others wait.
+/// Queued checks per client, so that one client's guesses do not delay others.
 const WAITING_PER_CLIENT: usize = 4;
-/// Checks of all clients that may wait.
+/// Queued checks of all clients.
 const WAITING: usize = 64;
 
-/// What became of a user's name and password.
+/// The result of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// They are right.
+    /// The password is correct.
     Admitted,
-    /// They are not.
+    /// The user or the password is wrong.
     Refused,
-    /// Too many checks wait already; nobody has looked.
+    /// Too many checks are queued; the password was not checked.
     Busy,
 }
 
-/// Checks passwords, and remembers those that were right.
+/// Checks passwords and caches successful logins.
 pub struct Passwords {
     key: hmac::Key,
-    /// Of each user the one that was right, as [`Self::tag`] makes it: the password itself is not kept.
+    /// The tag ([`Self::tag`]) of each user's correct password, never the password itself.
     verified: Mutex<HashMap<String, hmac::Tag>>,
     turns: Arc<Semaphore>,
     waiting: Mutex<HashMap<IpAddr, usize>>,
     choice: RandomState,
 }
 
-/// One of the places in the queue, given back when it is dropped.
+/// A place in the queue, released on drop.
 struct Place<'a> {
     passwords: &'a Passwords,
     client: IpAddr,
@@ -59,15 +59,15 @@ impl Drop for Place<'_> {
 }
 
 impl Passwords {
-    /// Nobody is remembered yet.
+    /// An empty cache.
     ///
     /// # Errors
     ///
-    /// If this machine has no randomness to give.
+    /// If the system provides no random numbers.
     pub fn new() -> Result<Self, &'static str> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| "this machine gives no random numbers")?;
-        // Half of the cores: sweeps and answers keep the other half.
+            .map_err(|_| "the system provides no random numbers")?;
+        // Half of the cores stay free for sweeps and responses.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             key,
@@ -78,7 +78,7 @@ impl Passwords {
         })
     }
 
-    /// Holds a name and a password against the users.
+    /// Checks a user name and a password.
     pub async fn check(
         &self,
         users: &BTreeMap<String, SecretString>,
@@ -87,14 +87,14 @@ impl Passwords {
         password: &[u8],
     ) -> Admission {
         let known = users.get(user);
-        // Somebody unknown is held against a user by chance, always the same one, and refused whatever comes out: how long
-        // that takes does not tell who is known.
+        // An unknown user is checked against the hash of a fixed user and then rejected, so that the duration does not reveal
+        // which users exist.
         let Some(hash) = known.or_else(|| self.stand_in(users, user)) else { return Admission::Refused };
         let tag_input = tag_input(user, hash, password);
         let remembered = locked(&self.verified).get(user).copied();
         if let Some(tag) = remembered
             && known.is_some()
-            // Compares in constant time.
+            // Constant-time comparison.
             && hmac::verify(&self.key, &tag_input, tag.as_ref()).is_ok()
         {
             return Admission::Admitted;
@@ -103,7 +103,7 @@ impl Passwords {
         let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else { return Admission::Busy };
         let (hash, password) = (hash.clone(), password.to_vec());
         let checked = tokio::task::spawn_blocking(move || {
-            // Kept until the hash is done, also if the client has gone away.
+            // Held until the hash is done, even if the client disconnects.
             let _turn = turn;
             bcrypt::verify(password, hash.expose_secret()).unwrap_or(false)
         });
@@ -138,13 +138,13 @@ impl Passwords {
     }
 }
 
-/// Lengths stand before what varies, so that no two cases look alike; a changed hash makes what is remembered void.
+/// Length prefixes make the input unambiguous. A changed hash invalidates the cached login.
 fn tag_input(user: &str, hash: &SecretString, password: &[u8]) -> Vec<u8> {
     let parts = [user.as_bytes(), hash.expose_secret().as_bytes(), password];
     parts.iter().flat_map(|part| part.len().to_le_bytes().into_iter().chain(part.iter().copied())).collect()
 }
 
-/// Who has one IPv6 address has a whole network of them.
+/// An IPv6 client usually has a /64 network of addresses.
 fn one_client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),

@@ -1,25 +1,25 @@
-//! A token bucket for all requests together.
+//! A token bucket shared by all requests.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// One request an interval, and a burst of them at once.
+/// One request per interval, and bursts.
 #[derive(Debug)]
 pub struct RateLimit {
     interval: Duration,
     burst: f64,
-    /// Tokens left at that moment.
+    /// Tokens left at that time.
     bucket: Mutex<(f64, Instant)>,
 }
 
 impl RateLimit {
-    /// A bucket that is full.
+    /// A full bucket.
     pub fn new(interval: Duration, burst: u32) -> Self {
         let burst = f64::from(burst);
         Self { interval, burst, bucket: Mutex::new((burst, Instant::now())) }
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token if there is one.
     pub fn admits(&self, now: Instant) -> bool {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let (left, since) = *bucket;
@@ -30,7 +30,7 @@ impl RateLimit {
         is_admitted
     }
 
-    /// The time until one more is admitted, at most.
+    /// The maximum time until the next token.
     pub fn interval(&self) -> Duration {
         self.interval
     }
@@ -49,7 +49,7 @@ mod tests {
             [0, 0, 0, 0, 1, 2, 2, 3, 4].map(admitted),
             [true, true, true, false, false, true, false, false, true]
         );
-        // A long silence is worth no more than one burst.
+        // Idle time accumulates one burst at most.
         assert_eq!([100, 100, 100, 100].map(admitted), [true, true, true, false]);
     }
 }

@@ -1,4 +1,4 @@
-//! The file's keys, as exporter-toolkit's `docs/web-configuration.md` names them.
+//! The keys of the file, as in exporter-toolkit's `docs/web-configuration.md`.
 
 use std::num::ParseIntError;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::{RateLimit, WebConfig};
 use crate::config::units::{DurationError, parse_duration};
 use crate::config::{ConfigError, Elsewhere, Section, boolean, read_document, read_mapping_among};
 
-/// Keys that are easily put into the wrong mapping, and where they belong.
+/// Keys that are often put into the wrong mapping, with the right one.
 const ELSEWHERE: Elsewhere = &[
     ("cert_file", "`tls_server_config`"),
     ("key_file", "`tls_server_config`"),
@@ -30,7 +30,7 @@ const ELSEWHERE: Elsewhere = &[
     ("burst", "`rate_limit`"),
 ];
 
-/// The headers that may be set, and the values that they may have, if these are few.
+/// The headers that can be set, with their allowed values if there are few.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Strict-Transport-Security", &[]),
     ("X-Content-Type-Options", &["nosniff"]),
@@ -39,21 +39,21 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
 ];
 
-/// A bcrypt hash of a higher cost would take minutes for each wrong password.
+/// With a higher bcrypt cost, each wrong password would take minutes.
 const HIGHEST_COST: u32 = 18;
 
-/// Reads the file and those that it names; `files` remembers which, also when the configuration is of no use.
+/// Reads the file and the files that it names, and records them in `files` even if the configuration is invalid.
 ///
 /// # Errors
 ///
-/// [`ConfigError`] with everything that is wrong in them.
+/// [`ConfigError`] with all errors in them.
 pub fn read(path: &Path, files: &mut Files) -> Result<WebConfig, ConfigError> {
     let bytes = files.read(path).map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let read = read_document(&bytes, path, |root, faults| {
         read_mapping_among(ELSEWHERE, root, "the file", faults, |section| read_file(section, folder, files))
     });
-    // An empty file is a valid one.
+    // An empty file is valid.
     read.map(Option::unwrap_or_default)
 }
 
@@ -93,7 +93,7 @@ fn read_headers(section: &mut Section<'_, '_>) -> Vec<(HeaderName, HeaderValue)>
             _ if text.is_empty() => Ok(None),
             _ if !values.is_empty() && !values.contains(&text) => Err(format!("expected {}", values.join(" or "))),
             Ok(value) => Ok(Some(value)),
-            Err(_) => Err("it holds what no header can, such as a line break".to_string()),
+            Err(_) => Err("contains characters that are not allowed in a header, such as a line break".to_string()),
         });
         if let (Some(value), Ok(name)) = (value.flatten(), HeaderName::from_str(name)) {
             headers.push((name, value));
@@ -102,21 +102,19 @@ fn read_headers(section: &mut Section<'_, '_>) -> Vec<(HeaderName, HeaderValue)>
     headers
 }
 
-/// What is wrong with a hash never quotes it: it may be the password itself.
+/// Error messages never quote the hash, because it may be the password itself.
 fn user(name: &str, hash: &str) -> Result<SecretString, String> {
     if name.contains(':') {
-        return Err("a user's name cannot hold a colon, which ends it in basic authentication".to_string());
+        return Err("a user name cannot contain a colon, which ends it in basic authentication".to_string());
     }
     match bcrypt::HashParts::from_str(hash) {
         Ok(parts) if parts.get_cost() > HIGHEST_COST => Err(format!(
-            "the cost of this hash is {}, so that one check takes minutes (expected at most {HIGHEST_COST})",
+            "the cost of this hash is {}, so one check takes minutes (expected at most {HIGHEST_COST})",
             parts.get_cost()
         )),
-        Ok(parts) if parts.get_cost() < 4 => Err("the cost of this hash is below bcrypt's lowest, 4".to_string()),
+        Ok(parts) if parts.get_cost() < 4 => Err("the cost of this hash is below bcrypt's minimum of 4".to_string()),
         Ok(_) => Ok(hash.into()),
-        Err(_) => {
-            Err("this is no bcrypt hash (expected what `htpasswd -nBC 10 \"\" | tr -d ':\\n'` prints)".to_string())
-        }
+        Err(_) => Err("not a bcrypt hash (expected the output of `htpasswd -nBC 10 \"\" | tr -d ':\\n'`)".to_string()),
     }
 }
 
@@ -128,7 +126,7 @@ fn read_rate_limit(section: &mut Section<'_, '_>) -> Option<RateLimit> {
     match (interval?, burst.unwrap_or(0)) {
         (Duration::ZERO, _) => None,
         (_, 0) => {
-            section.fault_at("burst", "with an interval and no burst nothing is ever answered (expected at least 1)");
+            section.fault_at("burst", "with a burst of 0, every request is rejected (expected at least 1)");
             None
         }
         (interval, burst) => Some(RateLimit::new(interval, burst)),

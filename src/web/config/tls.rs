@@ -1,4 +1,4 @@
-//! `tls_server_config`: from names that Go gives to TLS's parts to a server's side of rustls.
+//! `tls_server_config`: maps Go's names of TLS parameters to a rustls server configuration.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::client_certificate::{ClientCertificates, Policy};
 use super::files::Files;
 use crate::config::{Section, boolean};
 
-/// What Go knows and rustls, which offers no CBC, does not.
+/// Cipher suites of Go that rustls does not support, because they use CBC.
 const UNSUPPORTED_SUITES: [&str; 4] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
     "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
@@ -39,19 +39,19 @@ const KEYS: [&str; 13] = [
     "curve_preferences",
 ];
 
-/// Reads the mapping; `None` if it says nothing, or something wrong.
+/// Reads the mapping; `None` if it is empty or invalid.
 pub fn read_tls(section: &mut Section<'_, '_>, folder: &Path, http2: bool, files: &mut Files) -> Option<ServerConfig> {
     section.keep_confidential();
     let faults_before = section.faults.len();
-    // Empty texts mean unset, as in Go; templates write them.
+    // As in Go, an empty string means unset, because templates generate them.
     let is_set = KEYS.map(|key| section.has_content(key)).contains(&true);
 
     let mut pem = PemSource { folder, files };
     let certificate = pem.read(section, "cert", "cert_file").map(|(at, pem)| (at, certificates(section, at, &pem)));
     let key = pem.read(section, "key", "key_file").and_then(|(at, pem)| {
         let key = PrivateKeyDer::from_pem_slice(&pem);
-        // The error is not shown: it may quote a line of the file.
-        key.map_err(|_| section.fault_at(at, "it holds no unencrypted private key in PEM")).ok()
+        // The error is dropped, because it may quote a line of the file.
+        key.map_err(|_| section.fault_at(at, "no unencrypted private key in PEM format found")).ok()
     });
     let authorities = pem.read(section, "client_ca", "client_ca_file").map(|(at, pem)| certificates(section, at, &pem));
     for (inline, file) in [("cert", "cert_file"), ("key", "key_file")] {
@@ -60,20 +60,8 @@ pub fn read_tls(section: &mut Section<'_, '_>, folder: &Path, http2: bool, files
         }
     }
 
-    let mut provider = ring::default_provider();
     let versions = read_versions(section);
-    let suites = section.list("cipher_suites", |name| suite(name, &ring::default_provider()));
-    if !suites.is_empty() {
-        // As in Go, the list says nothing of TLS 1.3, whose suites are all good.
-        let of_tls13 = provider.cipher_suites.iter().filter(|suite| suite.version() == &TLS13).copied();
-        let of_tls12 = suites.into_iter().filter(|suite| suite.version() == &TLS12);
-        provider.cipher_suites = of_tls13.chain(of_tls12).collect();
-    }
-    let groups = section.list("curve_preferences", |name| group(name, &ring::default_provider()));
-    if !groups.is_empty() {
-        provider.kx_groups = groups;
-    }
-    let provider = Arc::new(provider);
+    let provider = Arc::new(read_provider(section));
     let clients = read_clients(section, authorities, &provider);
     let mut ignore_client_order = true;
     section.set(&mut ignore_client_order, "prefer_server_cipher_suites", boolean);
@@ -84,35 +72,43 @@ pub fn read_tls(section: &mut Section<'_, '_>, folder: &Path, http2: bool, files
         return None;
     }
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions);
-    let builder = match builder {
-        Ok(builder) => builder,
-        Err(error) => {
-            section.fault_at("cipher_suites", format!("these do not fit the versions of TLS: {error}"));
-            return None;
-        }
-    };
+    let builder = builder
+        .map_err(|error| section.fault_at("cipher_suites", format!("not usable with these TLS versions: {error}")))
+        .ok()?;
     let builder = match clients {
         Some(clients) => builder.with_client_cert_verifier(Arc::new(clients)),
         None => builder.with_no_client_auth(),
     };
-    match builder.with_single_cert(certificate, key) {
-        Ok(mut config) => {
-            config.ignore_client_order = ignore_client_order;
-            // A resumed session would skip the look at the client's certificate, which may have expired since, or whose
-            // authority may have been taken out of the file.
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
-            config.alpn_protocols = match http2 {
-                true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-                false => vec![b"http/1.1".to_vec()],
-            };
-            Some(config)
-        }
-        Err(error) => {
-            section.fault_at(at, format!("this certificate and its key are of no use: {error}"));
-            None
-        }
+    let mut config = builder
+        .with_single_cert(certificate, key)
+        .map_err(|error| section.fault_at(at, format!("the certificate and its key cannot be used: {error}")))
+        .ok()?;
+    config.ignore_client_order = ignore_client_order;
+    // Resuming a session would skip the check of the client's certificate, which may be invalid by now.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.alpn_protocols = match http2 {
+        true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        false => vec![b"http/1.1".to_vec()],
+    };
+    Some(config)
+}
+
+/// The cipher suites and curves.
+fn read_provider(section: &mut Section<'_, '_>) -> CryptoProvider {
+    let mut provider = ring::default_provider();
+    let suites = section.list("cipher_suites", |name| suite(name, &ring::default_provider()));
+    if !suites.is_empty() {
+        // As in Go, the list does not affect TLS 1.3, whose suites are all secure.
+        let of_tls13 = provider.cipher_suites.iter().filter(|suite| suite.version() == &TLS13).copied();
+        let of_tls12 = suites.into_iter().filter(|suite| suite.version() == &TLS12);
+        provider.cipher_suites = of_tls13.chain(of_tls12).collect();
     }
+    let groups = section.list("curve_preferences", |name| group(name, &ring::default_provider()));
+    if !groups.is_empty() {
+        provider.kx_groups = groups;
+    }
+    provider
 }
 
 struct PemSource<'a> {
@@ -121,7 +117,7 @@ struct PemSource<'a> {
 }
 
 impl PemSource<'_> {
-    /// The PEM text, and the key that it came from. Empty texts mean unset, as in Go.
+    /// The PEM text and its key in the configuration. As in Go, an empty string means unset.
     fn read(
         &mut self,
         section: &mut Section<'_, '_>,
@@ -150,7 +146,7 @@ impl PemSource<'_> {
 fn certificates(section: &mut Section<'_, '_>, at: &'static str, pem: &[u8]) -> Vec<CertificateDer<'static>> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().unwrap_or_default();
     if certificates.is_empty() {
-        section.fault_at(at, "it holds no certificate in PEM, or a damaged one");
+        section.fault_at(at, "no certificate in PEM format found, or it is damaged");
     }
     certificates
 }
@@ -160,16 +156,7 @@ fn read_clients(
     authorities: Option<Vec<CertificateDer<'static>>>,
     provider: &Arc<CryptoProvider>,
 ) -> Option<ClientCertificates> {
-    let policy = section.scalar("client_auth_type", |text| match text {
-        "" | "NoClientCert" => Ok(Policy::None),
-        "RequestClientCert" => Ok(Policy::Request),
-        // The second one is what exporter-toolkit accepts for old files.
-        "RequireAnyClientCert" | "RequireClientCert" => Ok(Policy::RequireAny),
-        "VerifyClientCertIfGiven" => Ok(Policy::VerifyIfGiven),
-        "RequireAndVerifyClientCert" => Ok(Policy::RequireAndVerify),
-        _ => Err("expected NoClientCert, RequestClientCert, RequireAnyClientCert, VerifyClientCertIfGiven or \
-                  RequireAndVerifyClientCert"),
-    });
+    let policy = section.scalar("client_auth_type", policy);
     if policy.is_none() && section.has_content("client_auth_type") {
         return None;
     }
@@ -177,37 +164,22 @@ fn read_clients(
     let given = ["client_ca", "client_ca_file"].into_iter().find(|key| section.has_content(key));
     match given {
         Some(key) if policy == Policy::None => {
-            section.fault_at(key, "no client is asked for a certificate (expected `client_auth_type` too)");
+            section.fault_at(key, "no client certificate is requested (expected `client_auth_type` too)");
         }
         None if policy.verifies() => {
             section.fault_at(
                 "client_auth_type",
-                "nothing says which certificates are good (expected `client_ca_file` or `client_ca` too)",
+                "no authority to verify client certificates (expected `client_ca_file` or `client_ca` too)",
             );
         }
         _ => {}
     }
-    let names = section.list("client_allowed_sans", |name| match name {
-        "" => Err("expected a name, found an empty text"),
-        _ => Ok(name.to_string()),
-    });
-    let names = section.has("client_allowed_sans").then_some(names);
-    match &names {
-        Some(_) if !policy.verifies() => section.fault_at(
-            "client_allowed_sans",
-            "names in certificates that nobody verified prove nothing (expected `client_auth_type: \
-             RequireAndVerifyClientCert` or VerifyClientCertIfGiven)",
-        ),
-        Some(names) if names.is_empty() => {
-            section.fault_at("client_allowed_sans", "no client at all would be let in (expected at least one name)");
-        }
-        _ => {}
-    }
+    let names = read_allowed_names(section, policy);
     let mut roots = RootCertStore::empty();
     let authorities = authorities.unwrap_or_default();
     for certificate in &authorities {
         if let Err(error) = roots.add(certificate.clone()) {
-            section.fault_at(given.unwrap_or("client_ca_file"), format!("a certificate is of no use: {error}"));
+            section.fault_at(given.unwrap_or("client_ca_file"), format!("a certificate cannot be used: {error}"));
         }
     }
     if policy == Policy::None || (policy.verifies() && roots.is_empty()) {
@@ -220,6 +192,40 @@ fn read_clients(
             None
         }
     }
+}
+
+fn policy(text: &str) -> Result<Policy, &'static str> {
+    match text {
+        "" | "NoClientCert" => Ok(Policy::None),
+        "RequestClientCert" => Ok(Policy::Request),
+        // exporter-toolkit accepts the second name for old files.
+        "RequireAnyClientCert" | "RequireClientCert" => Ok(Policy::RequireAny),
+        "VerifyClientCertIfGiven" => Ok(Policy::VerifyIfGiven),
+        "RequireAndVerifyClientCert" => Ok(Policy::RequireAndVerify),
+        _ => Err("expected NoClientCert, RequestClientCert, RequireAnyClientCert, VerifyClientCertIfGiven or \
+                  RequireAndVerifyClientCert"),
+    }
+}
+
+/// `client_allowed_sans`; `None` if any name is allowed.
+fn read_allowed_names(section: &mut Section<'_, '_>, policy: Policy) -> Option<Vec<String>> {
+    let names = section.list("client_allowed_sans", |name| match name {
+        "" => Err("expected a name, found an empty string"),
+        _ => Ok(name.to_string()),
+    });
+    let names = section.has("client_allowed_sans").then_some(names);
+    match &names {
+        Some(_) if !policy.verifies() => section.fault_at(
+            "client_allowed_sans",
+            "the names of unverified certificates prove nothing (expected `client_auth_type: \
+             RequireAndVerifyClientCert` or VerifyClientCertIfGiven)",
+        ),
+        Some(names) if names.is_empty() => {
+            section.fault_at("client_allowed_sans", "no client would be admitted (expected at least one name)");
+        }
+        _ => {}
+    }
+    names
 }
 
 fn read_versions(section: &mut Section<'_, '_>) -> Vec<&'static SupportedProtocolVersion> {
@@ -240,18 +246,18 @@ fn minor_version(name: &str) -> Result<u8, &'static str> {
     match name {
         "TLS12" => Ok(2),
         "TLS13" => Ok(3),
-        "TLS10" | "TLS11" => Err("this version is broken and not offered here (expected TLS12 or TLS13)"),
+        "TLS10" | "TLS11" => Err("this version is insecure and not supported (expected TLS12 or TLS13)"),
         _ => Err("expected TLS12 or TLS13"),
     }
 }
 
 fn suite(name: &str, provider: &CryptoProvider) -> Result<SupportedCipherSuite, String> {
-    // What rustls calls TLS13_…, Go calls TLS_….
+    // TLS13_… in rustls is TLS_… in Go.
     let go_name = |suite: &SupportedCipherSuite| suite.suite().as_str().unwrap_or_default().replace("TLS13_", "TLS_");
     let known: Vec<String> = provider.cipher_suites.iter().map(go_name).collect();
     match provider.cipher_suites.iter().find(|suite| go_name(suite) == name) {
         Some(suite) => Ok(*suite),
-        None if UNSUPPORTED_SUITES.contains(&name) => Err(expected("Go knows it, but it is not offered here", known)),
+        None if UNSUPPORTED_SUITES.contains(&name) => Err(expected("supported by Go, but not here", known)),
         None => Err(expected("unknown", known)),
     }
 }
@@ -266,7 +272,7 @@ fn group(name: &str, provider: &CryptoProvider) -> Result<&'static dyn Supported
     let found = provider.kx_groups.iter().find(|group| Some(group.name()) == wanted);
     let known = ["X25519", "CurveP256", "CurveP384"];
     found.copied().ok_or_else(|| match name {
-        "CurveP521" => expected("Go knows it, but it is not offered here", known),
+        "CurveP521" => expected("supported by Go, but not here", known),
         _ => expected("unknown", known),
     })
 }

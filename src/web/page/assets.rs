@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::headline::Standing;
 use crate::oci::Digest;
-use crate::web::rendered::{KEEP, Rendered};
+use crate::web::rendered::{IMMUTABLE, Rendered};
 
 const STYLE: &str = include_str!("../../../templates/page.css");
 const SCRIPT: &str = include_str!("../../../templates/page.js");
@@ -60,5 +60,5 @@ pub async fn icon(Query(query): Query<IconQuery>) -> Response {
          fill=\"{colour}\"/><path d=\"{mark}\" fill=\"none\" stroke=\"#fff\" stroke-width=\"7\" stroke-linecap=\"round\" \
          stroke-linejoin=\"round\"/></svg>"
     );
-    ([(header::CONTENT_TYPE, "image/svg+xml")], [(header::CACHE_CONTROL, KEEP)], icon).into_response()
+    ([(header::CONTENT_TYPE, "image/svg+xml")], [(header::CACHE_CONTROL, IMMUTABLE)], icon).into_response()
 }

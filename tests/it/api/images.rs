@@ -93,7 +93,7 @@ async fn what_is_not_there_is_not_found_and_says_why() {
     let watched = Watched::demo().await;
     let ask = async |query: &str| watched.service.refused(&format!("/api/v1/images?{query}")).await;
     let (status, why) = ask("registry=private&reference=infra-ci:latest").await;
-    assert_eq!((status, why.contains("no sweep has ended yet")), (404, true), "{why}");
+    assert_eq!((status, why.contains("no sweep has finished yet")), (404, true), "{why}");
     watched.sweep().await;
     for (query, status, part) in [
         ("registry=nobody&reference=infra-ci:latest", 404, "no registry \"nobody\""),

@@ -26,7 +26,7 @@ async fn certificates_and_users_are_taken_up_and_invalid_files_are_not() {
     assert_eq!(service.stderr().matches("the web configuration is invalid").count(), 1, "{}", service.stderr());
     setup.write(&alice());
     assert_eq!(asked_as("alice:looking-glass").await.status, 200, "TLS is not switched off");
-    until_logged(&service, "TLS cannot be switched off without a restart").await;
+    until_logged(&service, "TLS cannot be disabled without a restart").await;
     fs::remove_file(setup.path("web.yaml")).unwrap();
     assert_eq!(asked_as("alice:looking-glass").await.status, 200);
     setup.write(&(setup.tls(&[]) + &alice()));

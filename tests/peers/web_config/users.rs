@@ -29,7 +29,7 @@ async fn nothing_is_answered_without_the_password_and_no_log_has_it() {
     for path in ["/metrics", "/-/healthy", "/"] {
         assert_eq!(curl.ask(&service, "http", path, &["-u", "alice:wonderland"]).await.status, 200, "{path}");
     }
-    until_logged(&service, "in the clear").await;
+    until_logged(&service, "sent unencrypted").await;
     let log = service.stderr();
     let encoded = "YWxpY2U6d29uZGVybGFuZA";
     assert!(!log.contains("onderland") && !log.contains("$2b$") && !log.contains(encoded), "{log}");
