@@ -1,4 +1,4 @@
-//! The answers of distribution 2.8, whose words and quirks were read off the real one.
+//! The responses of distribution 2.8, including its messages and quirks.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ const JSON: &str = "application/json; charset=utf-8";
 const CATALOG_PAGE: usize = 100;
 const CATALOG_PAGE_LIMIT: usize = 1000;
 
-/// What the registry answers, were it in order.
+/// The response of a registry without faults.
 pub fn answer(store: &Store, tags_page: Option<usize>, request: &Request) -> Answer {
     let is_list = matches!(request.route, Route::Catalog | Route::Tags { .. });
     let allowed: &[&str] = if is_list { &["GET"] } else { &["GET", "HEAD"] };
@@ -34,7 +34,7 @@ pub fn answer(store: &Store, tags_page: Option<usize>, request: &Request) -> Ans
     }
 }
 
-/// An answer with an error body as the OCI distribution specification defines it; a detail of `null` is left out.
+/// An error response of the OCI distribution specification; a `null` detail is left out.
 pub fn error(status: u16, code: &str, message: &str, detail: Value) -> Answer {
     let mut error = json!({"code": code, "message": message});
     if !detail.is_null() {
@@ -43,7 +43,7 @@ pub fn error(status: u16, code: &str, message: &str, detail: Value) -> Answer {
     json_answer(status, &json!({"errors": [error]}))
 }
 
-/// An answer of JSON, with the line feed that Go's encoder puts behind it.
+/// A JSON response with a final line feed, as Go's encoder writes it.
 pub fn json_answer(status: u16, body: &Value) -> Answer {
     base(status).header("Content-Type", JSON).body(format!("{body}\n"))
 }
@@ -128,7 +128,7 @@ fn manifest(store: &Store, name: &str, reference: &str, request: &Request) -> An
     }
 }
 
-/// Wildcards do not count.
+/// Whether `Accept` names a media type; wildcards do not count.
 fn accepts(request: &Request, media_type: &str) -> bool {
     let accept = request.headers.iter().filter(|(name, _)| name == "accept");
     accept.flat_map(|(_, value)| value.split(',')).any(|part| part.split(';').next().map(str::trim) == Some(media_type))
@@ -138,19 +138,19 @@ fn says_media_type(manifest: &[u8]) -> bool {
     parse_manifest(manifest).is_ok_and(|manifest| manifest.media_type.is_some())
 }
 
-/// A client that accepts no schema 2 is to get schema 1, which few images can be converted to.
+/// distribution would convert the manifest to schema 1 for this client, which fails for most images.
 fn inconvertible() -> Answer {
     error(400, "MANIFEST_INVALID", "manifest invalid", json!({}))
 }
 
-/// The child that clients from before manifest lists are given.
+/// The child that is served to clients without support for manifest lists.
 fn default_child(list: &[u8]) -> Option<Digest> {
     let children = parse_manifest(list).ok()?.manifests;
     let is_default = |platform: &Platform| platform.os == "linux" && platform.architecture == "amd64";
     children.into_iter().find(|child| child.platform.as_ref().is_some_and(is_default)).map(|child| child.digest)
 }
 
-/// Distribution parses what it serves, and fails where it cannot.
+/// distribution parses a manifest before serving it, and fails if it cannot.
 fn is_readable_manifest(bytes: &[u8]) -> bool {
     serde_json::from_slice::<Value>(bytes)
         .is_ok_and(|json| matches!(json.get("schemaVersion").and_then(Value::as_u64), Some(1 | 2)))
@@ -176,8 +176,8 @@ fn blob(store: &Store, name: &str, digest: &str, request: &Request) -> Answer {
     }
 }
 
-/// Distribution has promised the blob's length by now: a message that is shorter is sent and the rest is missing, one
-/// that is longer is not sent at all.
+/// distribution has already set the blob's length: a shorter message is sent with the rest missing, a longer one is not
+/// sent.
 fn unsatisfied(error: RangeError, held: &Held, digest: &Digest, answer: Answer) -> Answer {
     let mut answer = Answer { status: 416, ..answer }
         .header("Content-Type", "text/plain; charset=utf-8")
@@ -193,7 +193,7 @@ fn unsatisfied(error: RangeError, held: &Held, digest: &Digest, answer: Answer) 
     sent(held, digest, held.promised, 0, answer).body(if message.len() <= held.promised { message } else { "" })
 }
 
-/// Sends `length` bytes of an object from `first` on, or as many as there are.
+/// `length` bytes of an object starting at `first`, or as many as exist.
 fn sent(held: &Held, digest: &Digest, length: usize, first: usize, answer: Answer) -> Answer {
     let first = first.min(held.bytes.len());
     let bytes = held.bytes.slice(first..first.saturating_add(length).min(held.bytes.len()));

@@ -1,4 +1,4 @@
-//! Who may read: nobody asks, HTTP Basic, or Bearer tokens of a token service (distribution's "Token Authentication").
+//! Authentication: none, HTTP Basic, or Bearer tokens (distribution's "Token Authentication").
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,69 +15,69 @@ use super::wire::{Answer, Request};
 /// The `service` of challenges.
 const SERVICE: &str = "demo-registry";
 
-/// Harbor's challenge wherever it offers no token.
+/// Harbor's challenge where it does not offer a token.
 const HARBOR_CHALLENGE: &str = "Basic realm=\"harbor\"";
 
-/// How a registry tells who may read.
+/// The authentication of a registry.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// Everybody may.
+    /// No authentication.
     None,
-    /// A user's name and password with every request.
+    /// A user name and password with every request.
     Basic {
-        /// The user's name.
+        /// User name.
         username: String,
-        /// Their password.
+        /// Password.
         password: String,
     },
-    /// A token of this service.
+    /// Tokens of this service.
     Bearer {
-        /// The service that gives the tokens.
+        /// The token service.
         tokens: TokenService,
-        /// Where it is, as the challenge tells; `None`: `/token` on the host that was asked.
+        /// Its URL in the challenge; `None` for `/token` on the requested host.
         realm: Option<String>,
     },
-    /// Anonymous clients see these repositories only: a list leaves the others out, and their content answers 404. Requests
-    /// with credentials are those of `auth`.
+    /// Anonymous clients see only these repositories: lists omit the others, and their content answers 404. Requests with
+    /// credentials follow `auth`.
     PartlyPublic {
         /// The public repositories.
         repositories: Vec<String>,
         /// Whether `/v2/` challenges; otherwise it answers 200 to anonymous clients.
         has_challenge: bool,
-        /// Who may read the rest.
+        /// The authentication for the other repositories.
         auth: Box<Auth>,
     },
-    /// As Harbor: the catalog challenges with Basic, the rest with Bearer, and any refused `Authorization` with Basic.
+    /// Like Harbor: challenges the catalog with Basic, everything else with Bearer, and a rejected `Authorization` with Basic.
     Harbor {
-        /// The user's name.
+        /// User name.
         username: String,
-        /// Their password.
+        /// Password.
         password: String,
-        /// The service that gives the tokens, at `/token`.
+        /// The token service at `/token`.
         tokens: TokenService,
     },
 }
 
-/// Gives tokens and knows those that it gave. Clones share them, so that a registry believes what another one issues.
+/// Issues tokens and validates them. Clones share the tokens, so that a registry accepts those of another one.
 #[derive(Clone, Debug)]
 pub struct TokenService {
     user: Option<(String, String)>,
     expires_in: Option<Duration>,
     member: &'static str,
-    /// The status that answers POST; `None`: as GET.
+    /// The status for POST; `None` to handle it like GET.
     post_status: Option<u16>,
     issued: Arc<Mutex<HashMap<String, Grant>>>,
 }
 
-/// A token's meaning.
+/// What a token grants.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// The scopes that were asked for.
+    /// The requested scopes.
     pub scopes: Vec<String>,
     until: Instant,
 }
 
-/// The lifetime of a token that does not tell its own (distribution's specification).
+/// The lifetime of a token without `expires_in` (distribution's specification).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 
 impl Default for TokenService {
@@ -87,52 +87,52 @@ impl Default for TokenService {
 }
 
 impl TokenService {
-    /// A service that gives a token to anybody.
+    /// A service that issues tokens to anonymous clients.
     pub fn new() -> Self {
         Self { user: None, expires_in: None, member: "token", post_status: None, issued: Arc::default() }
     }
 
-    /// Only this user gets one.
+    /// Issues tokens to this user only.
     pub fn for_user(mut self, username: &str, password: &str) -> Self {
         self.user = Some((username.to_string(), password.to_string()));
         self
     }
 
-    /// Tokens tell that they live this long; without, they live a minute and do not tell.
+    /// Sends `expires_in`; without it, tokens expire after a minute.
     pub fn expiring_in(mut self, lifetime: Duration) -> Self {
         self.expires_in = Some(lifetime);
         self
     }
 
-    /// The answer calls the token `access_token`, as OAuth 2 does.
+    /// Names the token `access_token`, as in OAuth 2.
     pub fn as_access_token(mut self) -> Self {
         self.member = "access_token";
         self
     }
 
-    /// POST is answered with this status, as by services without OAuth 2.
+    /// Answers POST with this status, like services without OAuth 2.
     pub fn refusing_post(mut self, status: u16) -> Self {
         self.post_status = Some(status);
         self
     }
 
-    /// Forgets all tokens, so that whoever has one must ask again.
+    /// Invalidates all tokens.
     pub fn revoke_all(&self) {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Tokens that were given and not revoked.
+    /// All valid tokens.
     pub fn grants(&self) -> Vec<Grant> {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// The scopes of a token that was given, and is not forgotten.
+    /// The scopes of a valid token.
     pub fn scopes_of(&self, token: &str) -> Option<Vec<String>> {
         let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         issued.get(token).map(|grant| grant.scopes.clone())
     }
 
-    /// Answers a request for a token.
+    /// Handles a token request.
     pub(super) fn issue(&self, request: &Request) -> Answer {
         if let Some(status) = self.post_status.filter(|_| request.method == "POST") {
             return api::error(status, "UNSUPPORTED", "the operation is unsupported", Value::Null);
@@ -164,7 +164,7 @@ impl TokenService {
     }
 }
 
-/// One `scope` parameter may name several, separated by spaces.
+/// A `scope` parameter may contain several scopes, separated by spaces.
 fn split_scopes(scope: &str) -> Vec<String> {
     scope.split(' ').map(str::to_string).collect()
 }
@@ -175,17 +175,17 @@ impl Auth {
         Self::Basic { username: username.to_string(), password: password.to_string() }
     }
 
-    /// Bearer tokens, which the registry itself gives at `/token`.
+    /// Bearer tokens from the registry's own `/token`.
     pub fn bearer(tokens: &TokenService) -> Self {
         Self::Bearer { tokens: tokens.clone(), realm: None }
     }
 
-    /// Bearer tokens, for which the challenge sends clients to another place.
+    /// Bearer tokens from another URL.
     pub fn bearer_from(realm: &str, tokens: &TokenService) -> Self {
         Self::Bearer { tokens: tokens.clone(), realm: Some(realm.to_string()) }
     }
 
-    /// Anonymous clients see these repositories, and `/v2/` without a challenge.
+    /// Anonymous clients see these repositories, and `/v2/` does not challenge.
     pub fn partly_public(repositories: &[&str], auth: Self) -> Self {
         let repositories = repositories.iter().map(ToString::to_string).collect();
         Self::PartlyPublic { repositories, has_challenge: false, auth: Box::new(auth) }
@@ -197,13 +197,13 @@ impl Auth {
         Self::PartlyPublic { repositories, has_challenge: true, auth: Box::new(auth) }
     }
 
-    /// As Harbor; the tokens are for the same user.
+    /// Like Harbor; tokens are for the same user.
     pub fn harbor(username: &str, password: &str, tokens: TokenService) -> Self {
         let tokens = tokens.for_user(username, password);
         Self::Harbor { username: username.to_string(), password: password.to_string(), tokens }
     }
 
-    /// The tokens that the registry itself gives.
+    /// The registry's own token service.
     pub(super) fn own_tokens(&self) -> Option<&TokenService> {
         match self {
             Self::Bearer { tokens, realm: None } | Self::Harbor { tokens, .. } => Some(tokens),
@@ -212,7 +212,7 @@ impl Auth {
         }
     }
 
-    /// Leaves out of a list what the client may not see.
+    /// Removes repositories from a list that the client may not see.
     pub(super) fn conceal(&self, request: &Request, answer: &mut Answer) {
         let Self::PartlyPublic { repositories, .. } = self else { return };
         if request.route != Route::Catalog || request.header("authorization").is_some() {
@@ -225,7 +225,7 @@ impl Auth {
         }
     }
 
-    /// The refusal of a request that may not read.
+    /// The response to an unauthorized request.
     pub(super) fn refusal(&self, request: &Request) -> Option<Answer> {
         let is_anonymous = request.header("authorization").is_none();
         let challenge = match self {

@@ -1,22 +1,22 @@
-//! What the `demo` command serves: a small company's registry, with the incident's orphan index in it.
+//! The content of the `demo` command: the registry of a small company, including an index with a missing child.
 
 use super::content::{Image, Part};
 use super::fault::{Fault, answers, cuts_body_after, on};
 use super::registry::Registry;
 use crate::oci::Digest;
 
-/// Something that [`populate`] broke on purpose.
+/// A breakage that [`populate`] planted.
 #[derive(Clone, Debug)]
 pub struct Breakage {
     /// The image that cannot be pulled, as `repository:tag`.
     pub image: String,
-    /// The object that is to blame.
+    /// The broken object.
     pub digest: Digest,
-    /// What is wrong with it, in words.
+    /// A description for users.
     pub symptom: &'static str,
 }
 
-/// Fills a registry and tells what is broken in it.
+/// Fills a registry and returns its breakages.
 pub fn populate(registry: &Registry) -> Vec<Breakage> {
     push_intact_images(registry);
     let mut broken = push_orphan_index(registry);
@@ -24,7 +24,7 @@ pub fn populate(registry: &Registry) -> Vec<Breakage> {
     broken
 }
 
-/// An image that is whole until somebody breaks it by reinstating the fault, and again once the fault is lifted.
+/// Adds an image that is broken while the returned fault is active.
 pub fn restless(registry: &Registry) -> (&'static str, Option<Fault>) {
     let image = Image::index().named("nightly").based_on("alpine 3.22").platforms(["linux/amd64", "linux/arm64"]);
     push_under(registry, "nightly", &["latest"], &image);
@@ -71,7 +71,7 @@ fn push_intact_images(registry: &Registry) {
     registry.add_empty_repository("scratch");
 }
 
-/// As after a garbage collection that took the untagged children of an index: it answers, and nobody can pull it.
+/// As after garbage collection of the untagged children of an index: the tag answers, but the image cannot be pulled.
 fn push_orphan_index(registry: &Registry) -> Vec<Breakage> {
     let image = Image::index().named("infra-ci 5319f03e").based_on("debian 12").with_attestation();
     push_under(registry, "infra-ci", &["5319f03e", "latest"], &image);
@@ -91,7 +91,7 @@ fn push_orphan_index(registry: &Registry) -> Vec<Breakage> {
     .collect()
 }
 
-/// As with a stale blob descriptor cache: HEAD answers 200 with the full length, and no byte ever comes.
+/// As with a stale blob descriptor cache: HEAD answers 200 with the full length, but the content is gone.
 fn push_layer_whose_head_lies(registry: &Registry) -> Option<Breakage> {
     let image = Image::manifest().named("postgres-backup 16").based_on("alpine 3.22").with_layers(3);
     push_under(registry, "postgres-backup", &["16"], &image);

@@ -1,5 +1,5 @@
-//! A registry in this process, for the `demo` command and as the peer of tests: it behaves like distribution 2.8 over a
-//! real socket, until it is told to fail.
+//! An in-process registry for the `demo` command and for tests. It behaves like distribution 2.8 over a real socket, except
+//! for injected faults.
 
 mod api;
 mod auth;

@@ -1,6 +1,6 @@
-//! `Range` of a request (RFC 9110, section 14), read as Go's server reads it.
+//! `Range` headers (RFC 9110, section 14), parsed like Go's server does.
 
-/// One range of bytes, both ends included.
+/// A range of bytes, both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     /// The first byte.
@@ -9,17 +9,17 @@ pub struct Range {
     pub last: usize,
 }
 
-/// Why no range can be served.
+/// Why a range cannot be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeError {
-    /// The header makes no sense, or asks for several ranges.
+    /// The header is invalid or contains several ranges.
     Invalid,
-    /// It begins behind the end.
+    /// It starts after the end.
     Unsatisfiable,
 }
 
 impl Range {
-    /// Reads a header for a body of a length.
+    /// Parses the header for a body of the given length.
     pub fn read(header: &str, length: usize) -> Result<Self, RangeError> {
         let range = header.strip_prefix("bytes=").ok_or(RangeError::Invalid)?;
         let (first, last) = range.split_once('-').ok_or(RangeError::Invalid)?;
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_go_reads() {
+    fn parses_ranges_like_go() {
         for (header, expected) in [
             ("bytes=0-0", Ok(Range { first: 0, last: 0 })),
             ("bytes=3-9", Ok(Range { first: 3, last: 4 })),

@@ -1,4 +1,4 @@
-//! The registry: a listener, what it holds, and what goes wrong in it.
+//! The registry: listener, content and faults.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,7 +19,7 @@ use super::store::{Headers, Store};
 use super::wire::{Answer, Connection, Request};
 use crate::oci::Digest;
 
-/// After a connection that could not be accepted.
+/// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// A registry that runs until it is dropped.
@@ -50,7 +50,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// If no port can be had.
+    /// If no port is free.
     pub async fn start() -> io::Result<Self> {
         Self::start_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?)
     }
@@ -59,7 +59,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// If the listener does not know its address.
+    /// If the address of the listener cannot be determined.
     pub fn start_on(listener: TcpListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
@@ -72,22 +72,22 @@ impl Registry {
         Ok(Self { shared, address, server: Mutex::new(Some(server)) })
     }
 
-    /// Where it listens.
+    /// The listen address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// `http://` and the address, without a slash at the end.
+    /// `http://` and the address, without a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Closes the listener and all connections, so that clients are refused.
+    /// Closes the listener and all connections, so that new connections are refused.
     pub async fn go_down(&self) {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(server) = server {
             server.abort();
-            // Cancelled, which is what was wanted; only then is the port closed.
+            // The port is closed only after the task has ended.
             let _ = server.await;
         }
     }
@@ -96,7 +96,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// If somebody else has taken the port.
+    /// If the port is in use.
     pub async fn come_back(&self) -> io::Result<()> {
         self.go_down().await;
         let listener = TcpListener::bind(self.address).await?;
@@ -105,40 +105,40 @@ impl Registry {
         Ok(())
     }
 
-    /// Takes in an image as `repository:tag`, or as `repository` without a tag.
+    /// Adds an image as `repository:tag`, or as `repository` without a tag.
     pub fn push(&self, name: &str, image: &Image) {
         let (repository, tag) = split(name);
         self.store_mut().push(repository, tag, image);
     }
 
-    /// Takes in the bytes of a manifest under a digest, whether or not they belong together.
+    /// Adds a manifest under a digest without checking the digest.
     pub fn put_manifest(&self, repository: &str, digest: &Digest, media_type: &str, bytes: impl Into<Bytes>) {
         self.store_mut().repository_mut(repository).put_manifest(digest, media_type, bytes.into());
     }
 
-    /// Takes in the bytes of a config or layer under a digest, whether or not they belong together.
+    /// Adds a config or layer under a digest without checking the digest.
     pub fn put_blob(&self, repository: &str, digest: &Digest, bytes: impl Into<Bytes>) {
         self.store_mut().repository_mut(repository).put_blob(digest, bytes.into());
     }
 
-    /// A repository that holds nothing: it is in the catalog, and its tag list answers 404.
+    /// Adds an empty repository: the catalog lists it, and its tag list answers 404.
     pub fn add_empty_repository(&self, name: &str) {
         self.store_mut().repository_mut(name);
     }
 
-    /// A tag (`repository:tag`) that is listed and answers 404.
+    /// Adds a tag (`repository:tag`) that is listed but answers 404.
     pub fn add_dangling_tag(&self, name: &str) {
         let (repository, tag) = split(name);
         self.store_mut().repository_mut(repository).tag(tag.unwrap_or("latest"), None);
     }
 
-    /// Points a tag (`repository:tag`) to another manifest, whether or not that exists.
+    /// Points a tag (`repository:tag`) to a manifest, which need not exist.
     pub fn retag(&self, name: &str, target: &Digest) {
         let (repository, tag) = split(name);
         self.store_mut().repository_mut(repository).tag(tag.unwrap_or("latest"), Some(target.clone()));
     }
 
-    /// Removes a tag (`repository:tag`) and leaves what it pointed to.
+    /// Removes a tag (`repository:tag`) but not its manifest.
     pub fn delete_tag(&self, name: &str) {
         let (repository, tag) = split(name);
         if let (Some(tag), Some(tags)) = (tag, &mut self.store_mut().repository_mut(repository).tags) {
@@ -146,22 +146,22 @@ impl Registry {
         }
     }
 
-    /// Removes a manifest from a repository and leaves the tags and indexes that name it.
+    /// Removes a manifest but not the tags and indexes that refer to it.
     pub fn remove_manifest(&self, repository: &str, digest: &Digest) {
         self.store_mut().repository_mut(repository).manifests.remove(digest);
     }
 
-    /// Removes a config or layer from a repository and leaves the manifests that name it.
+    /// Removes a config or layer but not the manifests that refer to it.
     pub fn remove_blob(&self, repository: &str, digest: &Digest) {
         self.store_mut().repository_mut(repository).blobs.remove(digest);
     }
 
-    /// Puts other bytes in place of an object's.
+    /// Replaces the content of an object.
     pub fn replace(&self, repository: &str, digest: &Digest, bytes: impl Into<Bytes>, headers: Headers) {
         self.store_mut().repository_mut(repository).replace(digest, &bytes.into(), headers);
     }
 
-    /// Asks for credentials from now on.
+    /// Requires authentication from now on.
     pub fn require(&self, auth: Auth) {
         let mut settings = self.shared.settings_mut();
         if let Some(tokens) = auth.own_tokens() {
@@ -170,17 +170,17 @@ impl Registry {
         settings.auth = auth;
     }
 
-    /// Gives tokens at `/token`, for another registry that asks for them.
+    /// Issues tokens at `/token` for another registry.
     pub fn issue(&self, tokens: &TokenService) {
         self.shared.settings_mut().tokens = Some(tokens.clone());
     }
 
-    /// Tag lists come in pages of at most this many, as distribution 3.1 does; without, they come whole.
+    /// Maximum page size of tag lists, as in distribution 3.1. By default they are not paged.
     pub fn page_tags_by(&self, count: usize) {
         self.shared.settings_mut().tags_page = Some(count);
     }
 
-    /// From now on, requests that are selected suffer an effect.
+    /// Injects a fault: from now on, the effect applies to the selected requests.
     pub fn fault(&self, selector: Selector, effect: Effect) -> Fault {
         let fault = Fault::new(selector, effect);
         self.shared.faults.write().unwrap_or_else(PoisonError::into_inner).push(fault.clone());
@@ -192,22 +192,22 @@ impl Registry {
         self.shared.log.requests()
     }
 
-    /// How many requests there were since the start or since they were cleared.
+    /// Number of requests since the start or since they were cleared.
     pub fn request_count(&self) -> usize {
         self.shared.log.total()
     }
 
-    /// How many connections there were since the start.
+    /// Number of connections since the start.
     pub fn connection_count(&self) -> usize {
         self.shared.log.connections()
     }
 
-    /// The most requests that waited for an answer's first byte at one time.
+    /// Maximum number of concurrent requests that waited for the first byte of a response.
     pub fn most_in_flight(&self) -> usize {
         self.shared.log.most_in_flight()
     }
 
-    /// Forgets the requests.
+    /// Clears the request log.
     pub fn clear_requests(&self) {
         self.shared.log.clear();
     }
@@ -225,19 +225,19 @@ impl Drop for Registry {
     }
 }
 
-/// `repository:tag`, or a repository alone.
+/// Splits `repository:tag`; the tag is optional.
 fn split(name: &str) -> (&str, Option<&str>) {
     name.split_once(':').map_or((name, None), |(repository, tag)| (repository, Some(tag)))
 }
 
-/// Serves until it is aborted, and every connection with it.
+/// Accepts connections until it is aborted, which also aborts the connections.
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => drop(connections.spawn(serve(stream, Arc::clone(&shared)))),
-                // Out of descriptors, most likely: others have to end first.
+                // Most likely no file descriptor is left until other connections end.
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
             Some(_) = connections.join_next() => {}
@@ -245,7 +245,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Serves one connection; whatever its socket says, only this client is concerned.
+/// Serves one connection. Socket errors end only this connection.
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     shared.log.count_connection();
@@ -255,7 +255,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         let (is_head, is_last) = (request.is_head(), request.wants_close());
         let answer = shared.answer(request);
         tokio::time::sleep(answer.delay).await;
-        // Whoever has read an answer may ask again before this task runs on: that is not one more in flight.
+        // A client that has read the response may send the next request before this task continues.
         if !answer.is_silent() {
             drop(in_flight);
         }

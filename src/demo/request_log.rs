@@ -1,4 +1,4 @@
-//! What clients asked, for tests to look at.
+//! A log of requests, for tests.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,29 +8,29 @@ use std::time::Instant;
 use super::route::Endpoint;
 use super::wire::{Answer, Request};
 
-/// Older requests are forgotten, so that a demo may run for days.
+/// Maximum number of entries, so that a demo can run for days.
 const REQUESTS_KEPT: usize = 100_000;
 
-/// One request and what became of it.
+/// A request and its result.
 #[derive(Clone, Debug)]
 pub struct LoggedRequest {
-    /// When it had come.
+    /// When it was received.
     pub at: Instant,
     /// The method.
     pub method: String,
     /// The path.
     pub path: String,
-    /// What follows the question mark.
+    /// The query, without the question mark.
     pub query: String,
-    /// What was asked for.
+    /// The endpoint.
     pub endpoint: Endpoint,
     /// `Host`.
     pub host: Option<String>,
     /// `Range`.
     pub range: Option<String>,
-    /// `Authorization`, as it was sent.
+    /// `Authorization`.
     pub authorization: Option<String>,
-    /// The answer's status; `None` if nothing is sent.
+    /// The status of the response; `None` if there is none.
     pub status: Option<u16>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct RequestLog {
     connections: AtomicUsize,
 }
 
-/// A request that is being answered.
+/// A request in progress.
 pub(super) struct InFlight<'a>(&'a RequestLog);
 
 impl Drop for InFlight<'_> {

@@ -1,6 +1,6 @@
-//! What a path means to a registry (OCI distribution specification, "API").
+//! The paths of the registry API (OCI distribution specification, "API").
 
-/// An endpoint, with the names that stood in the path; none of them is checked.
+/// An endpoint with the names from the path, which are not validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// `/v2/`
@@ -32,7 +32,7 @@ pub enum Route {
     Other,
 }
 
-/// A route without its names.
+/// The kind of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `/v2/`
@@ -52,7 +52,7 @@ pub enum Endpoint {
 }
 
 impl Route {
-    /// Reads a path.
+    /// Parses a path.
     pub fn of(path: &str) -> Self {
         if path == "/token" {
             return Self::Token;
@@ -78,7 +78,7 @@ impl Route {
         }
     }
 
-    /// The route without its names.
+    /// The kind of the route.
     pub fn endpoint(&self) -> Endpoint {
         match self {
             Self::Ping => Endpoint::Ping,
@@ -91,7 +91,7 @@ impl Route {
         }
     }
 
-    /// The repository that the path names.
+    /// The repository in the path.
     pub fn repository(&self) -> Option<&str> {
         match self {
             Self::Tags { repository } | Self::Manifest { repository, .. } | Self::Blob { repository, .. } => {
@@ -101,7 +101,7 @@ impl Route {
         }
     }
 
-    /// The tag or digest that the path names.
+    /// The tag or digest in the path.
     pub fn reference(&self) -> Option<&str> {
         match self {
             Self::Manifest { reference, .. } => Some(reference),
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_paths_of_the_specification() {
+    fn parses_paths_of_the_specification() {
         assert_eq!(Route::of("/v2/"), Route::Ping);
         assert_eq!(Route::of("/v2/_catalog"), Route::Catalog);
         assert_eq!(Route::of("/v2/a/b/tags/list"), Route::Tags { repository: "a/b".to_string() });

@@ -1,4 +1,4 @@
-//! What the registry holds, linked per repository as distribution links it.
+//! The content of the registry, linked per repository as in distribution.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +16,7 @@ pub struct Store {
 /// One repository.
 #[derive(Debug, Default)]
 pub struct Repository {
-    /// Tags, with `None` for one that is listed and points nowhere; `None` while there has never been a tag.
+    /// Tags, with `None` for a dangling one. `None` before the first tag.
     pub tags: Option<BTreeMap<String, Option<Digest>>>,
     /// Manifests by digest.
     pub manifests: HashMap<Digest, Held>,
@@ -24,27 +24,27 @@ pub struct Repository {
     pub blobs: HashMap<Digest, Held>,
 }
 
-/// An object that can be asked for.
+/// A stored object.
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// The type that it was pushed as.
+    /// Its media type at push.
     pub media_type: String,
-    /// What is sent.
+    /// Its content.
     pub bytes: Bytes,
-    /// The length that headers promise.
+    /// The length in headers.
     pub promised: usize,
 }
 
-/// What headers promise of bytes that have been replaced.
+/// The length in headers after the content was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Headers {
-    /// The new bytes, as distribution does without a cache.
+    /// The new length, as distribution without a cache.
     Follow,
-    /// The old ones, as distribution does with a stale blob descriptor cache.
+    /// The old length, as distribution with a stale blob descriptor cache.
     Stale,
 }
 
-/// A repository's name, in the order in which distribution walks its directories: `a`, `a/b`, `a-b`.
+/// A repository name in the order of distribution's directory walk: `a`, `a/b`, `a-b`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct WalkOrder(String);
 
@@ -59,12 +59,12 @@ impl WalkOrder {
 }
 
 impl Store {
-    /// The repository of a name, made if it is absent.
+    /// The repository of this name, created if absent.
     pub fn repository_mut(&mut self, name: &str) -> &mut Repository {
         self.repositories.entry(WalkOrder::of(name)).or_default()
     }
 
-    /// The repository of a name.
+    /// The repository of this name.
     pub fn repository(&self, name: &str) -> Option<&Repository> {
         self.repositories.get(&WalkOrder::of(name))
     }
@@ -74,7 +74,7 @@ impl Store {
         self.repositories.keys().map(WalkOrder::name).collect()
     }
 
-    /// Takes in everything that an image consists of, foreign layers aside.
+    /// Adds all parts of an image except foreign layers.
     pub fn push(&mut self, repository: &str, tag: Option<&str>, image: &Image) {
         let repository = self.repository_mut(repository);
         for part in image.parts().iter().filter(|part| part.urls.is_empty()) {
@@ -91,12 +91,12 @@ impl Store {
 }
 
 impl Repository {
-    /// Points a tag somewhere, or nowhere.
+    /// Sets a tag; without a target it is dangling.
     pub fn tag(&mut self, tag: &str, target: Option<Digest>) {
         self.tags.get_or_insert_default().insert(tag.to_string(), target);
     }
 
-    /// A manifest by tag or digest, with its digest.
+    /// A manifest by tag or digest, and its digest.
     pub fn manifest(&self, reference: &str) -> Option<(&Digest, &Held)> {
         match reference.parse::<Digest>() {
             Ok(digest) => self.manifests.get_key_value(&digest),
@@ -104,17 +104,17 @@ impl Repository {
         }
     }
 
-    /// Holds a manifest from now on.
+    /// Adds a manifest.
     pub fn put_manifest(&mut self, digest: &Digest, media_type: &str, bytes: Bytes) {
         self.manifests.insert(digest.clone(), Held::new(media_type, bytes));
     }
 
-    /// Holds a config or layer from now on.
+    /// Adds a config or layer.
     pub fn put_blob(&mut self, digest: &Digest, bytes: Bytes) {
         self.blobs.insert(digest.clone(), Held::new("application/octet-stream", bytes));
     }
 
-    /// Puts other bytes in place of an object's.
+    /// Replaces the content of an object.
     pub fn replace(&mut self, digest: &Digest, bytes: &Bytes, headers: Headers) {
         for held in [self.manifests.get_mut(digest), self.blobs.get_mut(digest)].into_iter().flatten() {
             held.bytes = bytes.clone();

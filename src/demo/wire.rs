@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: a proper server refuses to send what a broken one sends, and that is what is needed here.
+//! Hand-written HTTP/1.1, because HTTP libraries refuse to send the invalid responses that faults require.
 
 use std::io;
 use std::time::Duration;
@@ -13,45 +13,45 @@ use super::route::Route;
 const REQUEST_HEAD_LIMIT: usize = 64 * 1024;
 const REQUEST_HEADERS_LIMIT: usize = 100;
 
-/// What a client asked.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// `GET`, `HEAD` or something that no registry answers.
+    /// The method.
     pub method: String,
-    /// The path, as it was sent.
+    /// The path as sent.
     pub path: String,
-    /// What follows the question mark, without it.
+    /// The query, without the question mark.
     pub query: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// What the path means to a registry.
+    /// The endpoint of the path.
     pub route: Route,
     /// How a requested list is paged.
     pub(super) paging: Box<Paging>,
 }
 
 impl Request {
-    /// True if no body may follow the answer's head.
+    /// True if the response must not have a body.
     pub fn is_head(&self) -> bool {
         self.method == "HEAD"
     }
 
-    /// True if the connection is to be closed after the answer.
+    /// True if the connection must be closed after the response.
     pub fn wants_close(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
-    /// The first header of a name, which is given in lower case.
+    /// The first header of this lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(candidate, _)| candidate == name).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter of the query.
+    /// A query parameter.
     pub fn parameter(&self, name: &str) -> Option<String> {
         self.parameters(name).next()
     }
 
-    /// A parameter that may be repeated.
+    /// A query parameter that may be repeated.
     pub fn parameters<'a>(&'a self, name: &'a str) -> impl Iterator<Item = String> + 'a {
         url::form_urlencoded::parse(self.query.as_bytes())
             .filter(move |(key, _)| key == name)
@@ -59,56 +59,56 @@ impl Request {
     }
 }
 
-/// What is sent back, and how.
+/// A response, and how it is sent.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// Headers in the order in which they are sent; `Content-Length` is added unless one is there.
+    /// Headers in order; `Content-Length` is added if absent.
     pub headers: Vec<(String, String)>,
     /// The body; not sent to HEAD.
     pub body: Body,
-    /// How long to wait before it is sent.
+    /// Delay before it is sent.
     pub delay: Duration,
-    /// Where and how the exchange breaks, if it does.
+    /// Where and how the connection breaks, if at all.
     pub breaks: Option<(BreakPoint, Break)>,
 }
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Clone, Debug)]
 pub struct Body {
-    /// What is sent, over and over if it is endless.
+    /// The content, repeated if endless.
     pub bytes: Bytes,
-    /// Never stops.
+    /// Whether the body never ends.
     pub endless: bool,
-    /// No header says its length: it ends where the connection does.
+    /// Whether the length is undeclared, so that the body ends with the connection.
     pub undeclared: bool,
-    /// Between two bytes.
+    /// Pause between two bytes.
     pub pause: Option<Duration>,
 }
 
-/// Where an exchange breaks.
+/// Where a connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakPoint {
-    /// Before the answer.
+    /// Before the response.
     BeforeAnswer,
-    /// After this many bytes of the body; an answer to HEAD has none and stays whole.
+    /// After this many bytes of the body. Responses to HEAD are not affected.
     InBody(usize),
 }
 
-/// How an exchange breaks.
+/// How a connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
     /// The connection is closed.
     Close,
     /// The connection is reset.
     Reset,
-    /// Nothing comes any more, until the client goes.
+    /// Nothing more is sent until the client disconnects.
     Hang,
 }
 
 impl Answer {
-    /// An answer without a body.
+    /// A response without a body.
     pub fn new(status: u16) -> Self {
         let body = Body { bytes: Bytes::new(), endless: false, undeclared: false, pause: None };
         Self { status, headers: Vec::new(), body, delay: Duration::ZERO, breaks: None }
@@ -126,7 +126,7 @@ impl Answer {
         self
     }
 
-    /// Sets a header, in place of one of the same name.
+    /// Sets a header and replaces one of the same name.
     pub fn set_header(&mut self, name: &str, value: impl Into<String>) {
         self.remove_header(name);
         self.headers.push((name.to_string(), value.into()));
@@ -142,7 +142,7 @@ impl Answer {
         self.headers.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// True if the exchange breaks before anything is sent.
+    /// True if nothing is sent.
     pub fn is_silent(&self) -> bool {
         matches!(self.breaks, Some((BreakPoint::BeforeAnswer, _)))
     }
@@ -160,7 +160,7 @@ impl Answer {
         head.into()
     }
 
-    /// True if the client can tell where the body ends, so that another answer may follow on the connection.
+    /// True if the client can detect the end of the body, so that the connection can be reused.
     fn is_self_delimiting(&self) -> bool {
         !self.body.endless
             && !self.body.undeclared
@@ -168,23 +168,23 @@ impl Answer {
     }
 }
 
-/// One client's connection.
+/// A client connection.
 pub struct Connection {
     stream: TcpStream,
     received: BytesMut,
 }
 
 impl Connection {
-    /// Takes over an accepted stream.
+    /// Wraps an accepted stream.
     pub fn new(stream: TcpStream) -> Self {
         Self { stream, received: BytesMut::new() }
     }
 
-    /// The next request; `None` once the client has gone or sends something that is no HTTP.
+    /// The next request; `None` if the client has disconnected or the request is invalid.
     ///
     /// # Errors
     ///
-    /// Those of the socket.
+    /// Socket errors.
     pub async fn read_request(&mut self) -> io::Result<Option<Request>> {
         loop {
             match parse_request(&self.received) {
@@ -202,7 +202,7 @@ impl Connection {
         }
     }
 
-    /// A registry that is only read has no use for bodies.
+    /// Skips a request body, because the registry is read-only.
     async fn skip(&mut self, mut length: usize) -> io::Result<bool> {
         while length > self.received.len() {
             length -= self.received.len();
@@ -215,11 +215,11 @@ impl Connection {
         Ok(true)
     }
 
-    /// Sends an answer; gives the connection back if another request may follow.
+    /// Sends a response; returns the connection if it can be reused.
     ///
     /// # Errors
     ///
-    /// Those of the socket, such as a client that has gone.
+    /// Socket errors, for example if the client has disconnected.
     pub async fn send(mut self, answer: &Answer, is_head: bool) -> io::Result<Option<Self>> {
         let body_limit = match answer.breaks {
             Some((BreakPoint::BeforeAnswer, how)) => return self.end(how).await,

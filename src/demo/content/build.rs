@@ -1,4 +1,4 @@
-//! Works a recipe out into parts.
+//! Builds the parts of an image from its recipe.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::part::{Part, Role};
 use super::recipe::{Recipe, Shape};
 use crate::oci::{Digest, Platform};
 
-/// gzip's magic, so that tools that look at a layer take it for the compressed archive that it claims to be.
+/// gzip's magic number, so that tools recognise a layer as the compressed archive that it claims to be.
 const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 0x08];
 
 #[derive(Serialize)]
@@ -237,7 +237,7 @@ fn attestation_descriptor(child: &Part, subject: &Digest) -> DescriptorJson {
     }
 }
 
-/// Bytes that cannot be compressed, the same for the same seed.
+/// Incompressible bytes, deterministic for a seed.
 fn noise(seed: &str, length: usize) -> Bytes {
     let digest = Digest::sha256(seed.as_bytes());
     let seed = digest.as_bytes().iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));

@@ -1,4 +1,4 @@
-//! Images made from nothing: exact bytes and digests, the same for the same words, independent of any server.
+//! Generated images with reproducible bytes and digests.
 //!
 //! ```
 //! use registry_integrity_probe::demo::Image;
@@ -22,7 +22,7 @@ use recipe::{Recipe, Shape, linux};
 
 use crate::oci::{Algorithm, Digest, Platform};
 
-/// An image, index or artifact: a description that is worked out into [parts](Part) when first asked for.
+/// An image, index or artifact. Its [parts](Part) are built on first use.
 #[derive(Clone, Debug)]
 pub struct Image {
     recipe: Recipe,
@@ -49,12 +49,12 @@ impl Image {
         image
     }
 
-    /// A Helm chart, as `helm push` makes it.
+    /// A Helm chart like that of `helm push`.
     pub fn helm_chart() -> Self {
         Self::manifest().with_layers(1).config_type(media_type::HELM_CONFIG).layer_type(media_type::HELM_CHART)
     }
 
-    /// A cosign signature of another image, to be pushed under that one's [`signature_tag`](Self::signature_tag).
+    /// A cosign signature of another image, to be pushed under its [`signature_tag`](Self::signature_tag).
     pub fn signature_of(image: &Self) -> Self {
         Self::manifest()
             .named(&format!("signature of {}", image.root().digest))
@@ -63,7 +63,7 @@ impl Image {
             .layer_type(media_type::COSIGN_PAYLOAD)
     }
 
-    /// A manifest of these bytes, whatever they are, which names nothing that would be pushed with it.
+    /// A manifest with arbitrary bytes and without further parts.
     pub fn raw(media_type: &str, bytes: impl Into<Bytes>) -> Self {
         Self::of(Shape::Raw { media_type: media_type.to_string(), bytes: bytes.into() })
     }
@@ -77,17 +77,17 @@ impl Image {
         Self { recipe: self.recipe, parts: OnceLock::new() }
     }
 
-    /// What its contents are derived from: another name gives other digests.
+    /// The seed of its content: another name results in other digests.
     pub fn named(self, name: &str) -> Self {
         self.with(|recipe| recipe.name = name.to_string())
     }
 
-    /// The first layer is that of this base, as it is in every image built on it for the same platform.
+    /// The first layer is shared by all images with the same base and platform.
     pub fn based_on(self, base: &str) -> Self {
         self.with(|recipe| recipe.base = Some(base.to_string()))
     }
 
-    /// The platforms of an index, or the first one as that of a manifest; those that are not OS/ARCH are left out.
+    /// The platforms of an index; a manifest uses the first one. Invalid ones are ignored.
     pub fn platforms<'a>(self, platforms: impl IntoIterator<Item = &'a str>) -> Self {
         let mut wanted = platforms.into_iter().filter_map(|text| text.parse::<Platform>().ok());
         self.with(|recipe| match &mut recipe.shape {
@@ -97,7 +97,7 @@ impl Image {
         })
     }
 
-    /// An index gets an attestation for each platform, as BuildKit makes them.
+    /// Adds an attestation for each platform to an index, like BuildKit.
     pub fn with_attestation(self) -> Self {
         self.with(|recipe| {
             if let Shape::Index { attestations, .. } = &mut recipe.shape {
@@ -106,7 +106,7 @@ impl Image {
         })
     }
 
-    /// An index names these images and indexes instead of building its own children.
+    /// An index refers to these images and indexes instead of generated children.
     pub fn containing(self, images: impl IntoIterator<Item = Self>) -> Self {
         self.with(|recipe| {
             if let Shape::Index { platforms, nested, .. } = &mut recipe.shape {
@@ -116,12 +116,12 @@ impl Image {
         })
     }
 
-    /// Docker's media types: schema 2, or a manifest list.
+    /// Uses Docker's media types: schema 2, or a manifest list.
     pub fn docker(self) -> Self {
         self.with(|recipe| recipe.docker = true)
     }
 
-    /// The manifests do not say their own `mediaType`, as the OCI specification allows.
+    /// Omits `mediaType` in the manifests, as the OCI specification allows.
     pub fn without_media_type(self) -> Self {
         self.with(|recipe| recipe.says_media_type = false)
     }
@@ -131,17 +131,17 @@ impl Image {
         self.with(|recipe| recipe.algorithm = algorithm)
     }
 
-    /// How many layers each manifest has.
+    /// Number of layers of each manifest.
     pub fn with_layers(self, count: usize) -> Self {
         self.with(|recipe| recipe.layers = count)
     }
 
-    /// Length of each layer in bytes.
+    /// Size of each layer in bytes.
     pub fn with_layer_size(self, bytes: usize) -> Self {
         self.with(|recipe| recipe.layer_size = bytes)
     }
 
-    /// The descriptors of the layers claim this length, whatever the layers' own is.
+    /// The descriptors of the layers claim this size.
     pub fn claiming_layer_size(self, bytes: u64) -> Self {
         self.with(|recipe| recipe.claimed_layer_size = Some(bytes))
     }
@@ -161,33 +161,33 @@ impl Image {
         self.with(|recipe| recipe.layer_type = Some(media_type.to_string()))
     }
 
-    /// The root names another manifest as its `subject`, which need not exist.
+    /// The root refers to another manifest as its `subject`, which need not exist.
     pub fn with_subject(self, digest: &Digest) -> Self {
         self.with(|recipe| recipe.subject = Some(digest.clone()))
     }
 
-    /// Everything, what is referred to before what refers to it: the order in which a registry accepts it.
+    /// All parts in the order in which a registry accepts them: children before parents.
     pub fn parts(&self) -> &[Part] {
         self.parts.get_or_init(|| build::parts_of(&self.recipe))
     }
 
-    /// What a tag points to.
+    /// The target of a tag.
     pub fn root(&self) -> &Part {
         self.parts().last().expect("every image is built with its root last")
     }
 
-    /// The manifests that indexes name, at any depth, attestations included.
+    /// The child manifests of indexes at any depth, including attestations.
     pub fn children(&self) -> impl Iterator<Item = &Part> {
         self.having(Role::Child)
     }
 
-    /// The child of a platform (`linux/amd64`) that is no attestation.
+    /// The child of a platform (`linux/amd64`), except attestations.
     pub fn child(&self, platform: &str) -> Option<&Part> {
         let platform: Platform = platform.parse().ok()?;
         self.children().find(|part| !part.attestation && part.platform.as_ref() == Some(&platform))
     }
 
-    /// The attestations that an index names.
+    /// The attestations of an index.
     pub fn attestations(&self) -> impl Iterator<Item = &Part> {
         self.children().filter(|part| part.attestation)
     }
@@ -206,7 +206,7 @@ impl Image {
         self.parts().iter().filter(move |part| part.role == role)
     }
 
-    /// The tag under which cosign looks for this image's signature.
+    /// The tag of this image's cosign signature.
     pub fn signature_tag(&self) -> String {
         format!("{}.sig", self.root().digest.to_string().replace(':', "-"))
     }
@@ -218,7 +218,7 @@ mod tests {
     use crate::oci::parse_manifest;
 
     #[test]
-    fn every_digest_belongs_to_its_bytes_and_every_reference_to_a_part() {
+    fn digests_match_bytes_and_references_match_parts() {
         let index = Image::index().named("a").with_attestation();
         for image in [
             Image::manifest(),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_words_make_the_same_image_and_other_words_another_one() {
+    fn images_are_reproducible_and_names_change_digests() {
         let digest = |image: Image| image.root().digest.clone();
         assert_eq!(digest(Image::index().named("a")), digest(Image::index().named("a")));
         assert_ne!(digest(Image::index().named("a")), digest(Image::index().named("b")));
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attestation_follows_each_platform() {
+    fn index_has_an_attestation_per_platform() {
         let image = Image::index().platforms(["linux/amd64", "linux/arm/v7"]).with_attestation();
         let root = parse_manifest(&image.root().bytes).unwrap();
         let subjects: Vec<_> = root.manifests.iter().filter_map(|child| child.attestation_subject.clone()).collect();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_can_lie_about_its_layers() {
+    fn layer_descriptors_can_claim_another_size() {
         let image = Image::manifest().claiming_layer_size(7).with_layer_urls(["https://example.com/layer"]);
         let layers = parse_manifest(&image.root().bytes).unwrap().layers;
         assert!(layers.iter().all(|layer| layer.size == Some(7)));

@@ -1,36 +1,36 @@
-//! The objects that an image consists of.
+//! The objects of an image.
 
 use bytes::Bytes;
 
 use crate::oci::{Digest, Platform};
 
-/// One object of an image, with the bytes that belong to its digest.
+/// An object of an image.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// What it is in its image.
+    /// Its role in the image.
     pub role: Role,
-    /// The type that it is pushed as and that descriptors give it.
+    /// Media type at push and in descriptors.
     pub media_type: String,
     /// Digest of the bytes.
     pub digest: Digest,
     /// The bytes.
     pub bytes: Bytes,
-    /// Length that descriptors claim: that of the bytes, unless the image was told to lie.
+    /// Size in descriptors, which may be false on request.
     pub claimed_size: u64,
-    /// The platform that it is for.
+    /// Its platform.
     pub platform: Option<Platform>,
-    /// True if it is, or belongs to, a BuildKit attestation.
+    /// True for a BuildKit attestation and its parts.
     pub attestation: bool,
-    /// URLs that it may be fetched from; if there are any, it is not pushed.
+    /// URLs of a foreign layer, which is not pushed.
     pub urls: Vec<String>,
 }
 
-/// What a part is in its image.
+/// The role of a part in its image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// What the tag points to.
+    /// The target of the tag.
     Root,
-    /// A manifest that an index names.
+    /// A child manifest of an index.
     Child,
     /// A config.
     Config,
@@ -39,12 +39,12 @@ pub enum Role {
 }
 
 impl Part {
-    /// The first bytes alone, as after a write that was cut short.
+    /// The first bytes only, as after an interrupted write.
     pub fn truncated(&self, length: usize) -> Bytes {
         self.bytes.slice(..length.min(self.bytes.len()))
     }
 
-    /// The bytes with one bit of their middle turned: the same length, another digest.
+    /// The content with one flipped bit: the same size, another digest.
     pub fn flipped(&self) -> Bytes {
         let mut bytes = self.bytes.to_vec();
         let middle = bytes.len() / 2;

@@ -1,4 +1,4 @@
-//! What an image was told to be.
+//! The settings of an image.
 
 use bytes::Bytes;
 
@@ -31,7 +31,7 @@ pub(super) enum Shape {
 }
 
 impl Recipe {
-    /// Contents that nobody has asked to be otherwise.
+    /// The default settings.
     pub(super) fn new(shape: Shape) -> Self {
         Self {
             shape,

@@ -1,4 +1,4 @@
-//! Effects below HTTP's meaning: time, connections, lengths.
+//! Effects on timing, connections and lengths.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ fn breaks(point: BreakPoint, how: Break) -> Effect {
     Effect::spoiling(move |_, answer| answer.breaks = Some((point, how)))
 }
 
-/// The connection is closed instead of an answer.
+/// The connection is closed instead of a response.
 pub fn drops_connection() -> Effect {
     breaks(BreakPoint::BeforeAnswer, Break::Close)
 }
 
-/// The connection is reset instead of an answer.
+/// The connection is reset instead of a response.
 pub fn resets() -> Effect {
     breaks(BreakPoint::BeforeAnswer, Break::Reset)
 }
@@ -24,12 +24,12 @@ pub fn hangs() -> Effect {
     breaks(BreakPoint::BeforeAnswer, Break::Hang)
 }
 
-/// The body ends after this many bytes, whatever the head promised; an answer to HEAD is not changed.
+/// The body ends after this many bytes, regardless of the headers. Responses to HEAD are not affected.
 pub fn cuts_body_after(bytes: usize) -> Effect {
     breaks(BreakPoint::InBody(bytes), Break::Close)
 }
 
-/// No length, and the connection is closed in good order after this many bytes of the body.
+/// The length is undeclared, and the connection is closed cleanly after this many bytes of the body.
 pub fn ends_undeclared_body_after(bytes: usize) -> Effect {
     Effect::spoiling(move |_, answer| {
         answer.remove_header("Content-Length");
@@ -38,22 +38,22 @@ pub fn ends_undeclared_body_after(bytes: usize) -> Effect {
     })
 }
 
-/// Nothing comes after this many bytes of the body.
+/// The body stalls after this many bytes.
 pub fn stalls_body_after(bytes: usize) -> Effect {
     breaks(BreakPoint::InBody(bytes), Break::Hang)
 }
 
-/// The answer comes this much later.
+/// The response is delayed.
 pub fn delays(delay: Duration) -> Effect {
     Effect::spoiling(move |_, answer| answer.delay += delay)
 }
 
-/// One byte of the body, then a pause, and so on.
+/// A pause after every byte of the body.
 pub fn slow_body(pause: Duration) -> Effect {
     Effect::spoiling(move |_, answer| answer.body.pause = Some(pause))
 }
 
-/// A body without a length that never ends.
+/// An endless body of undeclared length.
 pub fn endless_body() -> Effect {
     Effect::spoiling(|_, answer| {
         answer.remove_header("Content-Length");
@@ -62,12 +62,12 @@ pub fn endless_body() -> Effect {
     })
 }
 
-/// `Content-Length` says this, and the body is what it was.
+/// A false `Content-Length`.
 pub fn claims_length(bytes: u64) -> Effect {
     Effect::spoiling(move |_, answer| answer.set_header("Content-Length", bytes.to_string()))
 }
 
-/// This many headers more.
+/// This many additional headers.
 pub fn many_headers(count: usize) -> Effect {
     Effect::spoiling(move |_, answer: &mut Answer| {
         answer.headers.extend((0..count).map(|index| (format!("X-Filler-{index}"), "x".repeat(100))));

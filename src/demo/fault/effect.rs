@@ -1,4 +1,4 @@
-//! What a fault does to an answer.
+//! Effects of faults on requests and responses.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::demo::route::Endpoint;
 use crate::demo::wire::{Answer, Request};
 use crate::oci::Digest;
 
-/// A change of what is asked or of what is answered.
+/// A change of requests or responses.
 #[derive(Clone)]
 pub struct Effect(Vec<Step>);
 
@@ -31,29 +31,29 @@ impl fmt::Debug for Effect {
 }
 
 impl Effect {
-    /// Changes what the registry understands to have been asked.
+    /// Changes the request before the registry handles it.
     pub(super) fn rewriting(change: impl Fn(&mut Request) + Send + Sync + 'static) -> Self {
         Self(vec![Step::Rewrite(Arc::new(change))])
     }
 
-    /// Changes what the registry would have answered.
+    /// Changes the response.
     pub(super) fn spoiling(change: impl Fn(&Request, &mut Answer) + Send + Sync + 'static) -> Self {
         Self(vec![Step::Spoil(Arc::new(change))])
     }
 
-    /// This effect and another one.
+    /// Combines two effects.
     pub fn and(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
 
-    /// With a header, in place of one of the same name.
+    /// Sets a header and replaces one of the same name.
     pub fn header(self, name: &'static str, value: impl Into<String>) -> Self {
         let value = value.into();
         self.and(Self::spoiling(move |_, answer| answer.set_header(name, &value)))
     }
 
-    /// Without a header.
+    /// Removes a header.
     pub fn without_header(self, name: &'static str) -> Self {
         self.and(Self::spoiling(move |_, answer| answer.remove_header(name)))
     }
@@ -75,7 +75,7 @@ impl Effect {
     }
 }
 
-/// A status with the error body that a registry sends with it.
+/// A status with the usual error body of a registry.
 pub fn answers(status: u16) -> Effect {
     Effect::spoiling(move |request, answer| {
         let (code, message) = match (status, request.route.endpoint()) {
@@ -91,7 +91,7 @@ pub fn answers(status: u16) -> Effect {
     })
 }
 
-/// A 404 that the registry signs, where `Accept` does not name the stored type, as ACR and GCR answer.
+/// 404 with a registry's error body if `Accept` does not name the stored type, as ACR and GCR respond.
 pub fn demands_named_type() -> Effect {
     Effect::spoiling(|request, answer| {
         let media_type = answer.get_header("Content-Type").unwrap_or_default().to_string();
@@ -103,12 +103,12 @@ pub fn demands_named_type() -> Effect {
     })
 }
 
-/// A status with a page for people, as a proxy in front sends it.
+/// A status with an HTML page, as from a proxy.
 pub fn answers_html(status: u16) -> Effect {
     answers_with(status, "text/html", format!("<html><body><h1>{status}</h1><hr>nginx</body></html>\n"))
 }
 
-/// A status with any body; an empty one is none.
+/// A status with an arbitrary body.
 pub fn answers_with(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Effect {
     let body = body.into();
     Effect::spoiling(move |_, answer| {
@@ -117,12 +117,12 @@ pub fn answers_with(status: u16, content_type: &'static str, body: impl Into<Byt
     })
 }
 
-/// `Range` is ignored: 200 and everything.
+/// Ignores `Range`: 200 with the full content.
 pub fn ignores_range() -> Effect {
     Effect::rewriting(|request| request.headers.retain(|(name, _)| name != "range"))
 }
 
-/// Another range than the one that was asked for.
+/// Another range than the requested one.
 pub fn answers_range(first: usize, last: usize) -> Effect {
     Effect::rewriting(move |request| {
         for (_, value) in request.headers.iter_mut().filter(|(name, _)| name == "range") {
@@ -151,12 +151,12 @@ pub fn without_digest() -> Effect {
     Effect(Vec::new()).without_header("Docker-Content-Digest")
 }
 
-/// 307 to the same path on another host, such as `http://127.0.0.1:9000`; to the registry's own host: a loop.
+/// 307 to the same path on another host, such as `http://127.0.0.1:9000`. The registry's own host results in a loop.
 pub fn redirects_to(base: impl Into<String>) -> Effect {
     redirects_signed(base, "")
 }
 
-/// The same with a query, such as the `?X-Amz-Signature=…` of a presigned URL.
+/// Like [`redirects_to`] with a query, such as `?X-Amz-Signature=…` of a presigned URL.
 pub fn redirects_signed(base: impl Into<String>, query: impl Into<String>) -> Effect {
     let (base, query) = (base.into(), query.into());
     Effect::spoiling(move |request, answer| {

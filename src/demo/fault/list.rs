@@ -1,4 +1,4 @@
-//! Catalogs and tag lists that mislead.
+//! Effects on catalogs and tag lists.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::demo::api;
 use crate::demo::paging::{Last, Paging};
 use crate::demo::wire::{Answer, Request};
 
-/// `Link` is what `rewrite` makes of it; it is given the request and the target that the link had.
+/// Rewrites `Link` from the request and the original target.
 pub fn links_with(rewrite: impl Fn(&Request, &str) -> String + Send + Sync + 'static) -> Effect {
     Effect::spoiling(move |request, answer| {
         let target = answer.get_header("Link").and_then(|link| link.strip_prefix('<')?.split_once('>'));
@@ -17,7 +17,7 @@ pub fn links_with(rewrite: impl Fn(&Request, &str) -> String + Send + Sync + 'st
     })
 }
 
-/// `Link` names the host too.
+/// Absolute URLs in `Link`.
 pub fn links_absolutely() -> Effect {
     links_with(|request, target| {
         format!("<http://{}{target}>; rel=\"next\"", request.header("host").unwrap_or_default())
@@ -29,14 +29,14 @@ pub fn links_unquoted() -> Effect {
     links_with(|_, target| format!("<{target}>; rel=next"))
 }
 
-/// Every page's `Link` leads to the page itself.
+/// Every `Link` refers to its own page.
 pub fn links_to_itself() -> Effect {
     Effect::spoiling(|request, answer| {
         answer.set_header("Link", format!("<{}?{}>; rel=\"next\"", request.path, request.query));
     })
 }
 
-/// No `Link`, so that a list is silently cut.
+/// No `Link`, so that the list is silently truncated.
 pub fn loses_link() -> Effect {
     Effect::spoiling(|_, answer| answer.remove_header("Link"))
 }
@@ -129,7 +129,7 @@ pub fn lists_endlessly() -> Effect {
     })
 }
 
-/// 400 to whoever asks for more than this many entries in a page.
+/// 400 for a page size above this limit.
 pub fn refuses_pages_over(limit: usize) -> Effect {
     Effect::spoiling(move |request, answer| {
         let asked = request.parameter("n").and_then(|n| n.parse::<usize>().ok());
@@ -140,7 +140,7 @@ pub fn refuses_pages_over(limit: usize) -> Effect {
     })
 }
 
-/// Blanks behind the body, so that it is this long and still means the same.
+/// Pads the body with spaces to this length.
 pub fn pads_body_to(length: usize) -> Effect {
     Effect::spoiling(move |_, answer| {
         let mut bytes = answer.body.bytes.to_vec();
@@ -150,7 +150,7 @@ pub fn pads_body_to(length: usize) -> Effect {
     })
 }
 
-/// 200 with this JSON.
+/// 200 with this JSON body.
 pub fn answers_json(json: &'static str) -> Effect {
     answers_with(200, "application/json; charset=utf-8", json)
 }

@@ -1,7 +1,6 @@
 //! Faults that read as a sentence: `registry.fault(on(&child.digest), answers(404))`.
 //!
-//! Every fault that a request matches takes its part in the answer, in the order in which they were injected, also when
-//! the answer is a refusal for want of credentials.
+//! All faults that match a request apply in the order of their injection, even to responses that reject credentials.
 
 mod connection;
 mod effect;
@@ -29,7 +28,7 @@ pub use selector::{Selector, at, everything, in_repository, on, on_tag};
 
 use super::wire::{Answer, Request};
 
-/// A fault that was injected. It stays when this is dropped.
+/// A handle of an injected fault, which stays active when the handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Fault(Arc<Injected>);
 
@@ -61,17 +60,17 @@ impl Fault {
         self.0.is_active.store(false, Ordering::SeqCst);
     }
 
-    /// Brings a lifted fault back.
+    /// Reactivates a lifted fault.
     pub fn reinstate(&self) {
         self.0.is_active.store(true, Ordering::SeqCst);
     }
 
-    /// How many answers it had a part in.
+    /// Number of responses that it affected.
     pub fn strikes(&self) -> usize {
         self.0.struck.load(Ordering::SeqCst)
     }
 
-    /// Decides, once for each request, whether this fault takes part.
+    /// Decides, once per request, whether the fault applies.
     pub(super) fn strikes_at(&self, request: &Request) -> bool {
         let Injected { selector, is_active, matched, struck, dice, .. } = &*self.0;
         if !is_active.load(Ordering::SeqCst) || !selector.matches(request) {

@@ -1,10 +1,10 @@
-//! Which requests a fault strikes.
+//! Selects the requests that a fault affects.
 
 use crate::demo::route::Endpoint;
 use crate::demo::wire::Request;
 use crate::oci::Digest;
 
-/// A set of requests; each word narrows it further.
+/// A set of requests; each method narrows it.
 #[derive(Clone, Debug, Default)]
 pub struct Selector {
     reference: Option<String>,
@@ -24,17 +24,17 @@ pub fn everything() -> Selector {
     Selector::default()
 }
 
-/// Requests that name this digest, in any repository.
+/// Requests for this digest in any repository.
 pub fn on(digest: &Digest) -> Selector {
     Selector { reference: Some(digest.to_string()), ..Selector::default() }
 }
 
-/// Requests for the manifest of a tag, in any repository.
+/// Requests for the manifest of a tag in any repository.
 pub fn on_tag(tag: &str) -> Selector {
     Selector { reference: Some(tag.to_string()), ..Selector::default() }
 }
 
-/// Requests for anything of a repository.
+/// All requests for a repository.
 pub fn in_repository(name: &str) -> Selector {
     Selector { repository: Some(name.to_string()), ..Selector::default() }
 }
@@ -45,47 +45,47 @@ pub fn at(endpoint: Endpoint) -> Selector {
 }
 
 impl Selector {
-    /// In this repository alone.
+    /// Only in this repository.
     pub fn in_repository(self, name: &str) -> Self {
         Self { repository: Some(name.to_string()), ..self }
     }
 
-    /// At this endpoint alone.
+    /// Only at this endpoint.
     pub fn at(self, endpoint: Endpoint) -> Self {
         Self { endpoint: Some(endpoint), ..self }
     }
 
-    /// HEAD alone.
+    /// Only HEAD.
     pub fn head_only(self) -> Self {
         Self { method: Some("HEAD"), ..self }
     }
 
-    /// GET alone.
+    /// Only GET.
     pub fn get_only(self) -> Self {
         Self { method: Some("GET"), ..self }
     }
 
-    /// Requests with a `Range` alone.
+    /// Only requests with a `Range` header.
     pub fn ranged_only(self) -> Self {
         Self { ranged_only: true, ..self }
     }
 
-    /// The first of those requests alone.
+    /// Only the first requests.
     pub fn times(self, times: usize) -> Self {
         Self { times: Some(times), ..self }
     }
 
-    /// The first of those requests are spared.
+    /// Skips the first requests.
     pub fn after(self, skip: usize) -> Self {
         Self { skip, ..self }
     }
 
-    /// Every other of those requests, beginning with the first that is not spared.
+    /// Every second request, starting with the first that is not skipped.
     pub fn alternately(self) -> Self {
         Self { alternate: true, ..self }
     }
 
-    /// Each of those requests with this probability, from 0 to 1; the same seed makes the same choices.
+    /// Each request with a probability from 0 to 1; the choices depend only on the seed.
     pub fn at_rate(self, rate: f64, seed: u64) -> Self {
         Self { rate: Some(rate), seed, ..self }
     }
@@ -103,7 +103,7 @@ impl Selector {
             && (!self.ranged_only || request.header("range").is_some())
     }
 
-    /// Whether the fault strikes at a match that `before` others preceded.
+    /// Whether the fault applies to a match after `before` earlier ones.
     pub(super) fn covers_occurrence(&self, before: usize, dice: &mut fastrand::Rng) -> bool {
         before >= self.skip
             && (!self.alternate || (before - self.skip).is_multiple_of(2))
