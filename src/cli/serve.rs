@@ -65,8 +65,8 @@ pub async fn run(args: ServeArgs) -> Result<Exit, CommandError> {
 /// Loads the web configuration and logs its effect.
 fn guard(path: &Path, state: &Arc<State>) -> Result<Arc<Guard>, CommandError> {
     let state = Arc::clone(state);
-    let told = move |is_valid| state.reloaded(ConfigPart::Web, is_valid, SystemTime::now());
-    let config = LiveWebConfig::load(path)?.telling(told);
+    let on_reload = move |is_valid| state.reloaded(ConfigPart::Web, is_valid, SystemTime::now());
+    let config = LiveWebConfig::load(path)?.on_reload(on_reload);
     let now = config.known();
     tracing::info!(tls = now.tls.is_some(), users = now.users.len(), path = %path.display(), "web configuration loaded");
     if now.tls.is_none() && !now.users.is_empty() {

@@ -48,7 +48,7 @@ mod tests {
     use crate::config::Target;
 
     #[test]
-    fn every_series_is_in_the_group_of_its_registry() {
+    fn series_are_grouped_by_registry() {
         let target = |name: &str| {
             let url = "https://registry.example.com".parse().unwrap();
             Target { name: name.to_string(), ..Target::with_defaults(url) }

@@ -1,10 +1,10 @@
 //! Untrusted text in shell commands.
 
-use std::borrow::Cow;
-
 /// Quotes a text as one word of a POSIX shell. NUL, which no shell accepts, is removed.
 pub fn quoted(text: &str) -> String {
-    shlex::try_quote(text).map_or_else(|_| quoted(&text.replace('\0', "")), Cow::into_owned)
+    let text = text.replace('\0', "");
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Whether a text is a media type according to RFC 6838. Only then is it safe to paste into a terminal.

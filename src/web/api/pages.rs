@@ -63,8 +63,8 @@ impl Page {
             Some(text) => {
                 let Cursor { place, given } = decode::<Place>(text)?;
                 let first = entries.partition_point(|(it, _)| *it < place);
-                let behind = entries.partition_point(|(it, _)| *it <= place);
-                first.saturating_add(given).min(behind)
+                let after = entries.partition_point(|(it, _)| *it <= place);
+                first.saturating_add(given).min(after)
             }
         };
         let end = begin.saturating_add(self.limit).min(entries.len());

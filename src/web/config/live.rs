@@ -68,7 +68,7 @@ impl LiveWebConfig {
     }
 
     /// Calls a function after each reload with its success.
-    pub fn telling(self, on_change: impl Fn(bool) + Send + Sync + 'static) -> Self {
+    pub fn on_reload(self, on_change: impl Fn(bool) + Send + Sync + 'static) -> Self {
         Self { on_change: Box::new(on_change), ..self }
     }
 

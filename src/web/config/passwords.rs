@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_right_password_of_a_known_user_is_admitted() {
+    async fn only_correct_passwords_are_admitted() {
         let (users, passwords) = (users(4), Passwords::new().unwrap());
         for _ in 0..2 {
             for (user, password, admission) in [
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_changed_or_removed_password_is_forgotten() {
+    async fn changed_passwords_invalidate_the_cache() {
         let (mut users, passwords) = (users(4), Passwords::new().unwrap());
         assert_eq!(passwords.check(&users, HERE, "alice", b"wonderland").await, Admission::Admitted);
         users.insert("alice".to_string(), bcrypt::hash("looking-glass", 4).unwrap().into());
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_right_is_cheap_and_what_is_wrong_never_is() {
+    async fn only_successful_logins_are_cached() {
         let (users, passwords) = (users(10), Passwords::new().unwrap());
         let cost_of = async |user: &str, password: &[u8]| {
             let start = Instant::now();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_of_guesses_delays_nobody_else_for_long() {
+    async fn floods_of_guesses_delay_no_other_client() {
         let (users, passwords) = (Arc::new(users(8)), Arc::new(Passwords::new().unwrap()));
         assert_eq!(passwords.check(&users, HERE, "bob", b"builder").await, Admission::Admitted);
         let mut flood = tokio::task::JoinSet::new();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_is_one_client() {
+    fn ipv6_networks_count_as_one_client() {
         let client = |text: &str| one_client(text.parse().unwrap());
         assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:1"));
         assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));

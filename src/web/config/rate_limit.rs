@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_at_once_and_then_one_an_interval() {
+    fn burst_is_followed_by_one_per_interval() {
         let limit = RateLimit::new(Duration::from_secs(2), 3);
         let start = Instant::now();
         let admitted = |seconds: u64| limit.admits(start + Duration::from_secs(seconds));

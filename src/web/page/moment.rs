@@ -141,13 +141,13 @@ mod tests {
     #[test]
     fn ranges_contain_the_date_unless_it_is_today() {
         let now = at("2026-04-19T12:00:00Z");
-        let told = |from, to| between(at(from), at(to), now);
-        assert_eq!(told("2026-04-19T02:00:03Z", "2026-04-19T02:15:04Z"), "between 02:00 and 02:15 UTC");
-        assert_eq!(told("2026-04-19T02:00:03Z", "2026-04-19T02:00:08Z"), "between 02:00:03 and 02:00:08 UTC");
-        assert_eq!(told("2026-04-13T02:00:00Z", "2026-04-13T02:15:00Z"), "on 13 Apr between 02:00 and 02:15 UTC");
-        assert_eq!(told("2026-04-18T23:50:00Z", "2026-04-19T00:05:00Z"), "between 18 Apr 23:50 and 00:05 UTC");
+        let shown = |from, to| between(at(from), at(to), now);
+        assert_eq!(shown("2026-04-19T02:00:03Z", "2026-04-19T02:15:04Z"), "between 02:00 and 02:15 UTC");
+        assert_eq!(shown("2026-04-19T02:00:03Z", "2026-04-19T02:00:08Z"), "between 02:00:03 and 02:00:08 UTC");
+        assert_eq!(shown("2026-04-13T02:00:00Z", "2026-04-13T02:15:00Z"), "on 13 Apr between 02:00 and 02:15 UTC");
+        assert_eq!(shown("2026-04-18T23:50:00Z", "2026-04-19T00:05:00Z"), "between 18 Apr 23:50 and 00:05 UTC");
         assert_eq!(
-            told("2025-12-31T23:50:00Z", "2026-01-01T00:05:00Z"),
+            shown("2025-12-31T23:50:00Z", "2026-01-01T00:05:00Z"),
             "between 31 Dec 2025 23:50 and 1 Jan 00:05 UTC"
         );
         let range = |from, to| range(at(from), at(to), now);
@@ -166,17 +166,17 @@ mod tests {
     #[test]
     fn relative_times_before_and_after_now() {
         let now = at("2026-04-19T12:00:00Z");
-        let told = |text| Moment::new(at(text), now).ago;
-        assert_eq!(told("2026-04-19T11:59:55Z"), "5 seconds ago");
-        assert_eq!(told("2026-04-19T09:00:00Z"), "3 h ago");
-        assert_eq!(told("2026-04-19T12:10:00Z"), "in 10 min");
-        assert_eq!(told("2026-04-19T12:00:00Z"), "just now");
+        let shown = |text| Moment::new(at(text), now).ago;
+        assert_eq!(shown("2026-04-19T11:59:55Z"), "5 seconds ago");
+        assert_eq!(shown("2026-04-19T09:00:00Z"), "3 h ago");
+        assert_eq!(shown("2026-04-19T12:10:00Z"), "in 10 min");
+        assert_eq!(shown("2026-04-19T12:00:00Z"), "just now");
         assert_eq!(Moment::new(at("2026-04-19T09:00:00Z"), now).exact, "2026-04-19 09:00:00 UTC");
     }
 
     #[test]
     fn sizes_use_binary_units() {
-        let told: Vec<String> = [0, 1023, 1024, 1536, 10 << 20, 1_500_000_000, u64::MAX].map(bytes).into();
-        assert_eq!(told, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10 MiB", "1.3 GiB", "15 EiB"]);
+        let shown: Vec<String> = [0, 1023, 1024, 1536, 10 << 20, 1_500_000_000, u64::MAX].map(bytes).into();
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10 MiB", "1.3 GiB", "15 EiB"]);
     }
 }

@@ -22,7 +22,7 @@ pub enum Span {
     Day,
     /// 7 days.
     Week,
-    /// 90 days, the whole history.
+    /// 90 days, the complete history.
     Quarter,
 }
 
