@@ -127,7 +127,7 @@ impl Gateway {
         for retry in 0..ATTEMPTS - 1 {
             match self.put(job, group).await {
                 Err(error) if error.is_temporary => {
-                    tracing::warn!(gateway = self.address.shown(), error.reason, "push failed, retrying");
+                    tracing::warn!(gateway = self.address.shown(), reason = error.reason, "push failed, retrying");
                     tokio::time::sleep(self.first_pause * 2_u32.pow(retry)).await;
                 }
                 result => return result,
