@@ -32,11 +32,11 @@ const UNRANGED_BYTES: u64 = 64 << 20;
 /// How blobs are proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Evidence {
-    /// The registry says that it has them.
+    /// Only ask the registry for their size
     Head,
-    /// Their last byte comes.
+    /// Read the last byte
     Byte,
-    /// All of them comes, and hashes to the digest.
+    /// Download every byte and compare its hash
     Content,
 }
 
