@@ -1,5 +1,6 @@
 //! Pushes made-up images to real registries (OCI distribution specification, "Pushing").
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use registry_integrity_probe::demo::{Image, Part, Role};
@@ -19,9 +20,15 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// A client that follows the environment in nothing.
 #[expect(clippy::disallowed_types, reason = "tests talk to registries and to the probe as outsiders")]
 pub fn http_client() -> reqwest::Client {
-    // The second test of a binary finds it installed, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().timeout(TIME_LIMIT).build().expect("a client without files to read")
+    // A client of its own for each request would read the machine's certificate authorities each time.
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        // Another test of the binary may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // Tests have a runtime each, which an idle connection would not outlive.
+        let client = reqwest::Client::builder().no_proxy().timeout(TIME_LIMIT).pool_max_idle_per_host(0);
+        client.build().expect("a client without files to read")
+    });
+    CLIENT.clone()
 }
 
 impl Destination {
