@@ -1,4 +1,4 @@
-//! Hashes every blob, each once, however many links it has.
+//! Hashes every blob once.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -15,25 +15,25 @@ use crate::oci::{Algorithm, Digest, Hasher};
 
 const CHUNK: usize = 256 * 1024;
 
-/// Is told how far the hashing is.
+/// Receives the progress of hashing.
 pub trait Progress: Sync {
-    /// Hashing begins; so many bytes are to be read.
+    /// Hashing starts, with the total number of bytes.
     fn begin(&self, bytes: u64);
-    /// So many more have been read.
+    /// More bytes were read.
     fn advance(&self, bytes: u64);
-    /// Hashing has ended.
+    /// Hashing ended.
     fn end(&self);
 }
 
-/// Tells nobody.
+/// Reports nothing.
 impl Progress for () {
     fn begin(&self, _: u64) {}
     fn advance(&self, _: u64) {}
     fn end(&self) {}
 }
 
-/// The blobs whose bytes are not their digest's, as findings of the repositories that link them. Manifests are left
-/// out, since reading the tree has hashed them.
+/// Finds blobs that do not match their digest, in the repositories that link them. Manifests were already hashed while
+/// the tree was read.
 pub(super) fn check(source: &dyn Source, tree: &Tree, progress: &dyn Progress) -> (Vec<Finding>, Vec<Unverified>) {
     let mut blobs: Vec<(Id, u64)> = tree
         .digests
@@ -41,7 +41,7 @@ pub(super) fn check(source: &dyn Source, tree: &Tree, progress: &dyn Progress) -
         .filter(|id| !tree.manifests.contains_key(id))
         .filter_map(|id| if let Blob::Present(size) = tree.blob(id) { Some((id, size)) } else { None })
         .collect();
-    // The longest first, so that none is left over for one thread at the end.
+    // Largest first, so that no thread is left with a large blob at the end.
     blobs.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
     progress.begin(blobs.iter().map(|(_, size)| size).sum());
     let aliases = aliases(tree);
@@ -60,7 +60,7 @@ pub(super) fn check(source: &dyn Source, tree: &Tree, progress: &dyn Progress) -
         match result {
             Ok(found) if found.is_empty() => {}
             Ok(found) => drop(wrong.insert(id, found)),
-            // Deleted meanwhile.
+            // Deleted during the scan.
             Err(Fault::Absent) => {}
             Err(fault) => {
                 let path = display(&layout::data(tree.digests.get(id)));
@@ -71,13 +71,13 @@ pub(super) fn check(source: &dyn Source, tree: &Tree, progress: &dyn Progress) -
     (findings(tree, wrong), unverified)
 }
 
-/// A digest that the bytes do not hash to, and what they hash to.
+/// An expected digest that differs from the actual one.
 struct Wrong {
     expected: Id,
     actual: Digest,
 }
 
-/// Layer links of another algorithm than the digest that they say.
+/// Layer links whose digest has a different algorithm than their target.
 fn aliases(tree: &Tree) -> HashMap<Id, Vec<Id>> {
     let mut aliases: HashMap<Id, Vec<Id>> = HashMap::new();
     for link in tree.repositories.iter().flat_map(|repository| &repository.layers.entries) {
@@ -158,7 +158,7 @@ fn findings(tree: &Tree, mut wrong: HashMap<Id, Vec<Wrong>>) -> Vec<Finding> {
             digest: Some(digest),
             tags: Vec::new(),
             detail: format!(
-                "its bytes hash to {}; no repository links them, but a push of it would: remove the file",
+                "its data hashes to {}; no repository links it, but a push would: remove the file",
                 wrong.actual
             ),
         });
@@ -176,7 +176,7 @@ fn finding(tree: &Tree, repository: &Repository, reach: &Reach<'_>, wrong: &Wron
         tags: reached.tags,
         path: reached.path,
         detail: format!(
-            "{platform}its bytes hash to {}; a push does not mend it, since a registry keeps the bytes that it has: \
+            "{platform}its data hashes to {}; a push does not repair it, because a registry keeps existing data: \
              remove the file, then push again",
             wrong.actual
         ),

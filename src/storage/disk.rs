@@ -1,4 +1,4 @@
-//! A registry's folder on a file system, read-only.
+//! Read-only access to a registry's directory on a file system.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -12,27 +12,27 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 
 use super::source::{Entry, EntryKind, Fault, Source};
 
-/// Room for a folder's names; a folder of 256 blobs takes one call.
+/// Buffer for names; a directory of 256 blobs takes one system call.
 const NAMES_BUFFER: usize = 32 * 1024;
 
-/// A folder on a file system. It is held open, so that each path is looked up from there.
+/// A directory on a file system, held open so that paths are resolved from it.
 #[derive(Clone, Debug)]
 pub struct Disk {
     v2: Arc<OwnedFd>,
 }
 
 impl Disk {
-    /// The `v2` folder at a path.
+    /// Opens the `v2` directory.
     ///
     /// # Errors
     ///
-    /// What the system says if there is none, or none that can be read.
+    /// The system's error if it is absent or unreadable.
     pub fn open(v2: &Path) -> io::Result<Self> {
         let v2 = rustix::fs::open(v2, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self { v2: Arc::new(v2) })
     }
 
-    /// What a path stands for; symbolic links are followed, as registries do.
+    /// Metadata of a path. Symbolic links are followed, as registries do.
     fn stat(&self, path: &Path) -> rustix::io::Result<Stat> {
         rustix::fs::statat(&self.v2, path, AtFlags::empty())
     }
@@ -50,7 +50,7 @@ impl Disk {
         }
     }
 
-    /// Opens a file for reading, without waiting for anybody to write into it, and tells its length.
+    /// Opens a file without blocking on a pipe, and returns its length.
     fn open_file(&self, path: &Path) -> Result<(OwnedFd, u64), Fault> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.v2, path, flags, Mode::empty()) {
@@ -77,7 +77,7 @@ impl Disk {
                     Ok(FileType::Directory) => EntryKind::Folder,
                     Ok(FileType::RegularFile) => EntryKind::File,
                     Ok(other) => EntryKind::Unusable(special(other)),
-                    Err(rustix::io::Errno::NOENT) => EntryKind::Unusable("a symbolic link into nowhere"),
+                    Err(rustix::io::Errno::NOENT) => EntryKind::Unusable("a dangling symbolic link"),
                     Err(_) => EntryKind::Unusable("a symbolic link that cannot be followed"),
                 }
             }
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_what_is_there_and_waits_for_nothing() {
+    fn lists_every_file_type_without_blocking() {
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| place.path().join(name);
         std::fs::write(path("file"), b"12345").unwrap();
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(
             kinds,
             [
-                ("dangling", EntryKind::Unusable("a symbolic link into nowhere")),
+                ("dangling", EntryKind::Unusable("a dangling symbolic link")),
                 ("file", EntryKind::File),
                 ("folder", EntryKind::Folder),
                 ("linked", EntryKind::LinkedFolder),
@@ -196,7 +196,7 @@ mod tests {
             ]
         );
         let read = |name: &str| disk.read(Path::new(name), 3);
-        assert_eq!(read("file").unwrap(), b"1234", "one byte more than the limit tells that there are more");
+        assert_eq!(read("file").unwrap(), b"1234", "one byte beyond the limit shows that there are more");
         assert_eq!(read("absent"), Err(Fault::Absent));
         assert_eq!(read("dangling"), Err(Fault::Dangling));
         assert_eq!(read("folder"), Err(Fault::Folder));

@@ -1,4 +1,4 @@
-//! What a scan says: the one model that text, JSON and metrics render.
+//! Results of a scan, which text, JSON and metrics render.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,38 +12,36 @@ use super::tree::{Unverified, display};
 use crate::report::closed_set;
 
 closed_set! {
-    /// What is wrong. An object for which two hold is told as the first that explains it.
+    /// What is wrong. If two classes apply to an object, the first one is reported.
     Class {
-        /// An index names a manifest that has no revision link in its repository.
+        /// A child of an index without a revision link in its repository.
         OrphanChild = "orphan_child",
-        /// A layer link whose bytes are gone and that no manifest of its repository needs: the next push of that layer
-        /// is told that it is there.
+        /// A layer link without data that no manifest of its repository needs: the next push of that layer is skipped.
         OrphanLayerLink = "orphan_layer_link",
-        /// A revision whose bytes are gone.
+        /// A revision without data.
         MissingData = "missing_data",
-        /// A manifest names a config or layer that has no link or no bytes.
+        /// A config or layer of a manifest without a link or without data.
         MissingLayer = "missing_layer",
-        /// A link that is empty or no digest.
+        /// A link that is empty or not a digest.
         BadLink = "bad_link",
-        /// A tag that names nothing, or no revision.
+        /// A tag without a target, or whose target is not a revision.
         DanglingTag = "dangling_tag",
-        /// The bytes are not as many as a manifest says.
+        /// The size differs from the descriptor's.
         SizeMismatch = "size_mismatch",
-        /// The bytes do not hash to the digest.
+        /// The data does not match its digest.
         DigestMismatch = "digest_mismatch",
-        /// The bytes are no manifest.
+        /// The data is not a manifest.
         Malformed = "malformed",
     }
 }
 
 impl Class {
-    /// True if something that somebody may pull is broken. Registry 2's collector leaves an orphan layer link for every
-    /// layer that it deletes, which harms nobody.
+    /// True if a pull may fail. Orphan layer links do no harm: registry 2's collector leaves one for each deleted layer.
     pub fn is_failure(self) -> bool {
         self != Self::OrphanLayerLink
     }
 
-    /// True if a cache of another registry has this by nature: it holds what somebody pulled, and forgets it again.
+    /// True if this is normal in a cache, which only holds what was pulled, and evicts it.
     pub fn is_normal_in_a_cache(self) -> bool {
         matches!(
             self,
@@ -52,40 +50,40 @@ impl Class {
     }
 }
 
-/// Something broken.
+/// A broken object, link or tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What is wrong.
+    /// The kind of damage.
     pub class: Class,
-    /// Where; `None` for bytes that no repository links.
+    /// The repository; `None` for data without links.
     pub repository: Option<String>,
-    /// Of what; `None` where a link names nothing.
+    /// The object; `None` if a link has no digest.
     pub digest: Option<String>,
-    /// The tags that it breaks, sorted.
+    /// Affected tags, sorted.
     pub tags: Vec<String>,
-    /// The first way to it: the image, then digests, the last of which is its own.
+    /// The first path to it: the image, then digests, ending with its own.
     pub path: Vec<String>,
-    /// The platform, what was seen, whether the bytes are still there, and what mends it, in words.
+    /// The platform, the damage, whether the data still exists, and the repair, in words.
     pub detail: String,
 }
 
-/// What a collection would do.
+/// The predicted result of a collection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Prediction {
-    /// Which collection.
+    /// The collector.
     #[serde(flatten)]
     pub collector: Collector,
-    /// Why it would fail; nothing is deleted then, unless this says so.
+    /// Why it would abort; nothing is deleted then, unless stated.
     pub aborts: Option<String>,
-    /// Blobs that it would delete.
+    /// Number of blobs that it would delete.
     pub deletes_blobs: u64,
-    /// Bytes of these.
+    /// Their size in bytes.
     pub frees_bytes: u64,
-    /// What a tag reaches, is intact now and would not be afterwards.
+    /// Objects reachable from a tag that are intact now and would be broken afterwards.
     pub damage: Vec<Damage>,
 }
 
-/// A layer link that was to be removed.
+/// A layer link selected for removal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Removal {
     /// The link's repository.
@@ -94,28 +92,28 @@ pub struct Removal {
     pub digest: String,
     /// The link, relative to the `v2` folder.
     pub path: String,
-    /// What became of it.
+    /// The result.
     pub outcome: RemovalOutcome,
     /// Why it was kept.
     pub detail: Option<String>,
 }
 
 closed_set! {
-    /// What became of a layer link that was to be removed.
+    /// Result of removing a layer link.
     RemovalOutcome {
-        /// It is gone.
+        /// It was removed.
         Removed = "removed",
-        /// It would be gone, without `--dry-run`.
+        /// It would be removed without `--dry-run`.
         WouldRemove = "would_remove",
-        /// It was left alone.
+        /// It was kept.
         Kept = "kept",
     }
 }
 
-/// What a scan found in one registry's storage.
+/// Results for one registry's storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RootReport {
-    /// The registry's folder.
+    /// The registry's directory.
     pub root: String,
     /// Repositories.
     pub repositories: u64,
@@ -129,35 +127,35 @@ pub struct RootReport {
     /// `--delete-untagged` then deletes everything.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub has_no_tags: bool,
-    /// What is broken, by repository, class and digest.
+    /// Findings by repository, class and digest.
     pub findings: Vec<Finding>,
-    /// What a collection would do.
+    /// The predicted result of a collection.
     pub garbage_collection: Vec<Prediction>,
-    /// What could not be judged.
+    /// What could not be verified.
     pub unverified: Vec<Unverified>,
-    /// What became of the orphan layer links, if they were to be removed.
+    /// Results of removing orphan layer links, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removals: Option<Vec<Removal>>,
 }
 
 impl RootReport {
-    /// True if a collection would fail or take something away. One that fails frees nothing, and its operator should know
-    /// before; where no tag is known, everything is in use as far as the storage shows.
+    /// True if a collection would abort or break something. An aborted one frees nothing, which the operator should know
+    /// in advance; without tags, all data may be in use.
     pub fn would_do_harm(&self, prediction: &Prediction) -> bool {
         prediction.aborts.is_some() || !prediction.damage.is_empty() || self.would_delete_all(prediction)
     }
 
-    /// True if a collection takes every manifest for untagged.
+    /// True if every manifest would be deleted as untagged.
     pub fn would_delete_all(&self, prediction: &Prediction) -> bool {
         self.has_no_tags && prediction.collector.delete_untagged && prediction.aborts.is_none()
     }
 
-    /// True if a collection takes every blob for garbage, since there is no repository.
+    /// True if every blob would be deleted, because there is no repository.
     pub fn would_delete_every_blob(&self, prediction: &Prediction) -> bool {
         self.repositories == 0 && self.blobs > 0 && prediction.deletes_blobs == self.blobs
     }
 
-    /// The images that something broken belongs to, as `repository:tag`.
+    /// Images with a failure, as `repository:tag`.
     pub fn broken_images(&self) -> BTreeSet<String> {
         let failures = self.findings.iter().filter(|finding| finding.class.is_failure());
         failures
@@ -168,7 +166,7 @@ impl RootReport {
             .collect()
     }
 
-    /// The report of a storage that cannot be opened.
+    /// The report for a storage that cannot be opened.
     pub(super) fn unreadable(location: &Location, error: &io::Error) -> Self {
         let note = Unverified { path: display(&location.v2), detail: format!("cannot be opened: {error}") };
         Self {
@@ -186,12 +184,12 @@ impl RootReport {
     }
 }
 
-/// What a scan found.
+/// Results of a scan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ScanReport {
-    /// By registry.
+    /// One entry per registry.
     pub roots: Vec<RootReport>,
-    /// What lies beside the registries in another format.
+    /// Directories next to the registries in other formats.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_scanned: Vec<Foreign>,
 }

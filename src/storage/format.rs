@@ -1,4 +1,4 @@
-//! Recognises what a folder or file holds that is not the storage of a registry which `scan` can read.
+//! Recognises formats that `scan` cannot read.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use super::layout::{ALGORITHMS, BLOBS, LAYERS, MANIFESTS, REPOSITORIES};
 
-/// Entries that are looked at to tell what a folder is.
+/// Entries of a directory that are inspected.
 const MOST_ENTRIES: usize = 1_000;
-/// Levels of a repository's name that are looked into.
+/// Levels of repository names that are inspected.
 const NAME_DEPTH: usize = 6;
-/// Folders that are looked into on these levels.
+/// Directories that are inspected on these levels.
 const MOST_FOLDERS: usize = 10_000;
 
 /// A format that `scan` does not read.
@@ -24,11 +24,11 @@ pub enum Format {
     OciLayout,
     /// zot, or another registry that keeps one OCI image layout for each repository.
     Zot,
-    /// What `docker save` writes, unpacked.
+    /// An unpacked `docker save` archive.
     DockerSave,
-    /// What `skopeo copy` writes to `dir:`.
+    /// An image written by `skopeo copy` to `dir:`.
     ContainersDir,
-    /// containerd's content store, or the folder above it.
+    /// containerd's content store, or its parent.
     Containerd,
     /// Docker Engine's data root.
     DockerEngine,
@@ -40,17 +40,17 @@ pub enum Format {
     Nexus,
     /// Quay's local storage.
     Quay,
-    /// The registry of before 2015.
+    /// The v1 registry, used before 2015.
     RegistryOne,
-    /// Blobs as distribution arranges them, without repositories.
+    /// Blobs in distribution's layout, without repositories.
     DistributionBlobs,
-    /// Blobs in no known arrangement.
+    /// Blobs in an unknown layout.
     Blobs,
     /// A tar archive, compressed or not.
     Archive,
     /// Another file.
     File,
-    /// A folder with nothing in it.
+    /// An empty directory.
     Empty,
 }
 
@@ -80,16 +80,16 @@ impl fmt::Display for Format {
 }
 
 impl Format {
-    /// True if nothing below such a folder can be a registry's storage. Docker's volumes may hold one.
+    /// True if no registry can be inside; Docker's volumes can contain one.
     pub(super) fn is_final(self) -> bool {
         self != Self::DockerEngine
     }
 }
 
-/// What a file is.
+/// The format of a file.
 pub(super) fn of_file(path: &Path) -> Format {
     let mut head = Vec::new();
-    // What cannot be read is a file all the same.
+    // An unreadable file is still a file.
     let _ = File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
     let is_tar = head.get(257..262) == Some(b"ustar");
     let is_compressed =
@@ -97,7 +97,7 @@ pub(super) fn of_file(path: &Path) -> Format {
     if is_tar || is_compressed { Format::Archive } else { Format::File }
 }
 
-/// What a folder is, if it is one of these.
+/// The format of a directory, if recognised.
 pub(super) fn of_folder(folder: &Path) -> Option<Format> {
     let has_file = |name: &str| folder.join(name).is_file();
     let has_folder = |name: &str| folder.join(name).is_dir();
@@ -134,7 +134,7 @@ pub(super) fn of_folder(folder: &Path) -> Option<Format> {
     }
 }
 
-/// True if a folder holds blobs or repositories as distribution arranges them.
+/// True if a directory contains blobs or repositories in distribution's layout.
 pub(super) fn is_distribution(folder: &Path) -> bool {
     let is_repository = |folder: &Path| folder.join(LAYERS).is_dir() || folder.join(MANIFESTS).is_dir();
     has_distribution_blobs(folder) || any_nested(&folder.join(REPOSITORIES), is_repository)
@@ -149,7 +149,7 @@ fn is_oci_layout(folder: &Path) -> bool {
     folder.join("oci-layout").is_file() || (folder.join("index.json").is_file() && folder.join(BLOBS).is_dir())
 }
 
-/// `content/vol-…` beside `metadata.properties`.
+/// `content/vol-…` and `metadata.properties`.
 fn is_nexus(folder: &Path) -> bool {
     folder.join("metadata.properties").is_file() && folder.join("content").is_dir()
 }
@@ -166,7 +166,7 @@ fn is_gitea(folder: &Path) -> bool {
     any_below(folder, |first| is_hex(first, 2) && any_below(first, holds_blobs))
 }
 
-/// True if the last component of a path is so many hexadecimal digits.
+/// True if a path's last component has this many hexadecimal digits and nothing else.
 fn is_hex(path: &Path, digits: usize) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.len() == digits && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -180,7 +180,7 @@ fn any_entry(folder: &Path, mut is_it: impl FnMut(&Path) -> bool) -> bool {
     fs::read_dir(folder).is_ok_and(|entries| entries.flatten().take(MOST_ENTRIES).any(|entry| is_it(&entry.path())))
 }
 
-/// True if a folder that may be a repository's is one of these, at any depth that a name usually has.
+/// True if a directory matches at any usual depth of a repository name.
 fn any_nested(folder: &Path, is_it: impl Fn(&Path) -> bool) -> bool {
     fn look(folder: &Path, depth: usize, left: &mut usize, is_it: &dyn Fn(&Path) -> bool) -> bool {
         if *left == 0 {

@@ -1,47 +1,46 @@
-//! Where a registry keeps what: paths relative to its `v2` folder, as distribution's `registry/storage/paths.go` builds
-//! them.
+//! Paths in a registry's `v2` directory, as in distribution's `registry/storage/paths.go`.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::oci::Digest;
 
-/// The folder of all repositories.
+/// The directory of all repositories.
 pub const REPOSITORIES: &str = "repositories";
-/// The folder of all blobs.
+/// The directory of all blobs.
 pub const BLOBS: &str = "blobs";
-/// In a repository: links to its layers and configs. Registry 2 knows a repository by it.
+/// In a repository: links to layers and configs. Registry 2 recognises repositories by it.
 pub const LAYERS: &str = "_layers";
-/// In a repository: revisions and tags. Registry 3 knows a repository by it.
+/// In a repository: revisions and tags. Registry 3 recognises repositories by it.
 pub const MANIFESTS: &str = "_manifests";
 /// The name of every link.
 pub const LINK: &str = "link";
-/// The name of every blob's bytes.
+/// The name of every blob's data.
 pub const DATA: &str = "data";
-/// Algorithms that name folders of links and blobs, in the order of their names.
+/// Directory names of digest algorithms, sorted.
 pub const ALGORITHMS: [&str; 3] = ["sha256", "sha384", "sha512"];
 
-/// A repository's folder.
+/// A repository's directory.
 pub fn repository(name: &Path) -> PathBuf {
     Path::new(REPOSITORIES).join(name)
 }
 
-/// The folder of a repository's revision links.
+/// The directory of a repository's revision links.
 pub fn revisions(name: &Path) -> PathBuf {
     repository(name).join(MANIFESTS).join("revisions")
 }
 
-/// The folder of a repository's tags.
+/// The directory of a repository's tags.
 pub fn tags(name: &Path) -> PathBuf {
     repository(name).join(MANIFESTS).join("tags")
 }
 
-/// The folder of a repository's layer links.
+/// The directory of a repository's layer links.
 pub fn layers(name: &Path) -> PathBuf {
     repository(name).join(LAYERS)
 }
 
-/// The folder of a manifest's revision link.
+/// The directory of a manifest's revision link.
 pub fn revision(name: &Path, digest: &Digest) -> PathBuf {
     revisions(name).join(algorithm_and_hex(digest))
 }
@@ -56,24 +55,24 @@ pub fn layer_link(name: &Path, digest: &Digest) -> PathBuf {
     layers(name).join(algorithm_and_hex(digest)).join(LINK)
 }
 
-/// The link of what a tag names now.
+/// A tag's current link.
 pub fn tag_current(name: &Path, tag: &Path) -> PathBuf {
     tags(name).join(tag).join("current").join(LINK)
 }
 
-/// The folder of a link to what a tag names or has named.
+/// The directory of a link to a current or former target of a tag.
 pub fn tag_index_entry(name: &Path, tag: &Path, digest: &Digest) -> PathBuf {
     tags(name).join(tag).join("index").join(algorithm_and_hex(digest))
 }
 
-/// A blob's folder.
+/// A blob's directory.
 pub fn blob(digest: &Digest) -> PathBuf {
     let (algorithm, hex) = parts(digest);
     let prefix = hex.get(..2).unwrap_or(&hex);
     PathBuf::from(format!("{BLOBS}/{algorithm}/{prefix}/{hex}"))
 }
 
-/// A blob's bytes.
+/// A blob's data.
 pub fn data(digest: &Digest) -> PathBuf {
     blob(digest).join(DATA)
 }
@@ -83,7 +82,7 @@ fn algorithm_and_hex(digest: &Digest) -> String {
     format!("{algorithm}/{hex}")
 }
 
-/// The algorithm and the hexadecimal digits; a scan builds a path for each of a million digests.
+/// The algorithm and the hexadecimal digits. Avoids formatting, since a scan builds a million paths.
 fn parts(digest: &Digest) -> (Cow<'static, str>, String) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     match digest.algorithm() {
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_those_of_distribution() {
+    fn paths_match_distribution() {
         let digest: Digest = format!("sha256:{}", "ab".repeat(32)).parse().unwrap();
         let hex = "ab".repeat(32);
         let name = Path::new("team/app");

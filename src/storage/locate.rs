@@ -1,4 +1,4 @@
-//! Finds the registries under the folders that a user names.
+//! Finds the registries under a directory.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
@@ -12,68 +12,68 @@ use super::format::{self, Format};
 use super::layout;
 use super::tree::display;
 
-/// Folders below a given one that are looked into: `/var/lib/docker/volumes` holds `NAME/_data/docker/registry/v2`.
+/// Search depth: `/var/lib/docker/volumes` contains `NAME/_data/docker/registry/v2`.
 const DEPTH: usize = 3;
-/// Where a registry keeps everything, below its `rootdirectory`.
+/// The registry's data, below its `rootdirectory`.
 const V2: &str = "docker/registry/v2";
 
-/// A registry's storage.
+/// The location of a registry's storage.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
-    /// The folder that its operator knows: what the registry's `rootdirectory` says, where it could be told.
+    /// The registry's `rootdirectory`, if it could be determined.
     pub root: PathBuf,
-    /// Its `v2` folder.
+    /// Its `v2` directory.
     pub v2: PathBuf,
-    /// Other folders that lead to it, through symbolic links or another spelling.
+    /// Other paths of it, through symbolic links or other spellings.
     pub aliases: Vec<PathBuf>,
 }
 
 impl Location {
-    /// True if a user means this registry by a name: its folder's, or the last few components of its path.
+    /// True if a name means this registry: its directory's name, or the last components of its path.
     pub fn is_called(&self, name: &str) -> bool {
         let name = name.trim_end_matches('/');
         self.root.ends_with(name) || self.aliases.iter().any(|alias| alias.ends_with(name))
     }
 }
 
-/// Why there is nothing to scan.
+/// Why no storage was found.
 #[derive(Debug, thiserror::Error)]
 pub enum LocateError {
-    /// The folder is none that can be listed.
-    #[error("{}: {source}; name a folder that exists and that this user may list", .path.display())]
+    /// The directory cannot be listed.
+    #[error("{}: {source}; pass a directory that exists and that this user can list", .path.display())]
     Unreadable {
-        /// What the user named.
+        /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// No registry lies there.
+    /// There is no registry.
     #[error(
-        "{}: no registry's storage here; name the folder that holds docker/registry/v2 (a registry's rootdirectory), \
-         that folder itself, or a folder of such folders",
+        "{}: no registry's storage here; pass the directory that contains docker/registry/v2 (a registry's \
+         rootdirectory), that directory itself, or a parent of several",
         .0.display()
     )]
     NoRegistry(PathBuf),
-    /// Something else lies there.
+    /// The directory has another format.
     #[error(
-        "{}: this is {format}, which scan cannot read; it reads the storage of distribution (registry 2 and 3): name the \
-         folder that holds docker/registry/v2",
+        "{}: this is {format}, which scan cannot read; it reads the storage of distribution (registry 2 and 3): pass the \
+         directory that contains docker/registry/v2",
         .path.display()
     )]
     Foreign {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What it is.
+        /// Its format.
         format: Format,
     },
 }
 
-/// What lies in the folders that a user names.
+/// The content of the given directories.
 #[derive(Clone, Debug, Default)]
 pub struct Located {
     /// Each registry once, however many names lead to it, in the order of their paths.
     pub registries: Vec<Location>,
-    /// What cannot be scanned and lies beside a registry, in the order of the paths.
+    /// Directories next to a registry that cannot be scanned, sorted by path.
     pub foreign: Vec<Foreign>,
 }
 
@@ -118,7 +118,7 @@ fn real_path(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Searches one folder for registries.
+/// Searches one directory for registries.
 fn search(path: &Path) -> Result<Search, LocateError> {
     if path.is_file() {
         return Err(LocateError::Foreign { path: path.to_owned(), format: format::of_file(path) });
@@ -143,9 +143,9 @@ fn search(path: &Path) -> Result<Search, LocateError> {
 #[derive(Default)]
 struct Search {
     found: Vec<Location>,
-    /// Folders of another format.
+    /// Directories of other formats.
     foreign: Vec<(PathBuf, Format)>,
-    /// The first folder that could not be listed.
+    /// The first directory that could not be listed.
     unreadable: Option<LocateError>,
 }
 
@@ -178,9 +178,9 @@ impl Search {
                     self.folder(&path, depth);
                 }
             }
-            // An error only if nothing is found: every disk has a `lost+found`.
+            // An error only if no registry is found: every disk has a `lost+found`.
             Err(source) => {
-                tracing::warn!(folder = %folder.display(), error = %source, "cannot look for registries in a folder");
+                tracing::warn!(path = %folder.display(), error = %source, "cannot search a directory for registries");
                 self.unreadable.get_or_insert(LocateError::Unreadable { path: folder.to_owned(), source });
             }
         }
@@ -205,7 +205,7 @@ impl Search {
     }
 }
 
-/// True for the folder `v2` of a registry, which may be empty, and for a copy of one, which tells by what lies in it.
+/// True for the `v2` directory of a registry, even if empty, and for a copy of one, recognised by its content.
 fn is_v2(folder: &Path) -> bool {
     real_path(folder).ends_with(V2) || (folder.join(layout::REPOSITORIES).is_dir() && format::is_distribution(folder))
 }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_a_registry_however_its_folder_is_named() {
+    fn finds_registries_from_any_level() {
         let place = tempfile::tempdir().unwrap();
         let private = place.path().join("private");
         let mirror = place.path().join("mirror/_data");
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn says_when_there_is_none() {
+    fn directories_without_a_registry_are_errors() {
         let place = tempfile::tempdir().unwrap();
         assert!(matches!(locate(&[place.path()]), Err(LocateError::Foreign { format: Format::Empty, .. })));
         fs::create_dir_all(place.path().join("some/folder")).unwrap();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_the_v2_folder_tells_by_its_content() {
+    fn copies_of_v2_are_recognised_by_content() {
         let place = tempfile::tempdir().unwrap();
         let copy = place.path().join("backup");
         fs::create_dir_all(copy.join("repositories/team/app")).unwrap();
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_s_volumes_may_hold_a_registry() {
+    fn docker_volumes_can_contain_a_registry() {
         let place = tempfile::tempdir().unwrap();
         for folder in ["image", "containers", "volumes/registry/_data/docker/registry/v2"] {
             fs::create_dir_all(place.path().join(folder)).unwrap();
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_no_registry() {
+    fn files_are_not_registries() {
         let place = tempfile::tempdir().unwrap();
         let mut tar = vec![0; 512];
         tar[257..262].copy_from_slice(b"ustar");

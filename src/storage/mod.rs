@@ -1,11 +1,11 @@
-//! A registry's storage tree, read without the registry: what is broken in it, and what a garbage collection would break.
+//! Reads a registry's storage tree offline: finds what is broken, and predicts what a garbage collection would break.
 //!
 //! ```text
 //! Source (a disk) ─▶ read ─▶ Tree ─▶ judge ─────▶ findings ┐
 //!                             └────▶ collector ─▶ damage ───┴▶ RootReport ─▶ text, JSON, textfile
 //! ```
 //!
-//! A [`Tree`](tree::Tree) holds links and lengths, no bytes; what comes after the reading is pure.
+//! A [`Tree`](tree::Tree) contains links and lengths, no bytes; everything after `read` is pure.
 
 pub mod collector;
 mod content;

@@ -1,4 +1,4 @@
-//! Which tags reach an object of a repository, and how.
+//! Finds the tags that reach an object of a repository, and the path.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 
 use super::tree::{Content, Edge, Id, Repository, Role, Target, Tree, display};
 
-/// A repository's graph, upwards: from an object to the manifests that name it, to the tags that name those. Only what
-/// a registry serves leads on.
+/// A repository's reversed graph: from an object to the manifests that reference it, and to their tags. It contains only
+/// manifests that a registry serves.
 pub(super) struct Reach<'a> {
     tree: &'a Tree,
     repository: &'a Repository,
@@ -17,7 +17,7 @@ pub(super) struct Reach<'a> {
     children: FxHashMap<Id, &'a Edge>,
 }
 
-/// The tags that reach an object, sorted, and the first way to it.
+/// The tags that reach an object, sorted, and the first path to it.
 pub(super) struct Reached {
     pub tags: Vec<String>,
     pub path: Vec<String>,
@@ -77,7 +77,7 @@ impl<'a> Reach<'a> {
         }
     }
 
-    /// What an object is for, as an operator calls it: the platform of the index's child that it is or belongs to.
+    /// The platform of the index's child that an object is or belongs to.
     pub(super) fn platform(&self, digest: Id) -> Option<String> {
         let holders = self.holders.get(&digest).into_iter().flatten();
         let edge = std::iter::once(&digest).chain(holders).find_map(|id| self.children.get(id))?;
@@ -88,7 +88,7 @@ impl<'a> Reach<'a> {
     }
 }
 
-/// The manifests that a registry serves from a repository, and what they name.
+/// The manifests that a registry serves from a repository, with their references.
 pub(super) fn served_manifests<'a>(
     tree: &'a Tree,
     repository: &'a Repository,

@@ -1,5 +1,4 @@
-//! Removes layer links whose bytes are gone: the only change that a scan can make. Such a link tells a push that its
-//! layer is there.
+//! Removes layer links without data, the only change that a scan can make. Such a link makes a push skip its layer.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,10 +15,10 @@ use super::source::{Fault, Source};
 use super::tree::{Blob, Id, Repository, Target, Tree, display};
 use crate::oci::Digest;
 
-/// No link is longer.
+/// Longer than any link.
 const LONGEST_LINK: u64 = 200;
 
-/// Removes, or with `dry_run` only names, every layer link whose bytes are gone. Each is looked at again right before.
+/// Removes every layer link without data; with `dry_run`, only lists them. Each is checked again immediately before.
 pub(super) fn remove_orphan_layer_links(disk: &Disk, tree: &Tree, dry_run: bool) -> Vec<Removal> {
     let orphans = tree.repositories.iter().flat_map(|repository| {
         repository.layers.entries.iter().filter_map(move |link| match (link.digest, &link.target) {
@@ -35,18 +34,18 @@ pub(super) fn remove_orphan_layer_links(disk: &Disk, tree: &Tree, dry_run: bool)
 
 /// Why a link was kept.
 #[derive(Debug, thiserror::Error)]
-enum Kept {
-    #[error("there are no blobs at all: is the disk that holds them mounted?")]
+enum KeepReason {
+    #[error("there are no blobs: is the disk that holds them mounted?")]
     NoBlobs,
-    #[error("a symbolic link is on the way to it, or a part of the way is gone: {0}")]
-    Way(io::Error),
-    #[error("it is not what it was")]
+    #[error("its path contains a symbolic link, or a directory of it is gone: {0}")]
+    Path(io::Error),
+    #[error("it changed during the scan")]
     Changed,
-    #[error("its bytes are there now")]
-    BytesAreThere,
-    #[error("whether its bytes are there cannot be told: {0}")]
+    #[error("its data exists now")]
+    DataExists,
+    #[error("cannot tell whether its data exists: {0}")]
     Unknown(Fault),
-    #[error("its bytes came while it was removed, so it was written again")]
+    #[error("its data appeared while it was removed, so it was restored")]
     Restored,
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -82,29 +81,29 @@ impl Remover<'_> {
         removal
     }
 
-    fn try_remove(&self, link: &Path, target: &Digest) -> Result<(), Kept> {
+    fn try_remove(&self, link: &Path, target: &Digest) -> Result<(), KeepReason> {
         if self.tree.blob_count() == 0 {
-            return Err(Kept::NoBlobs);
+            return Err(KeepReason::NoBlobs);
         }
-        let folder = self.open_folder(link.parent().unwrap_or(link)).map_err(Kept::Way)?;
+        let folder = self.open_folder(link.parent().unwrap_or(link)).map_err(KeepReason::Path)?;
         if read_link(&folder)?.as_ref() != Some(target) {
-            return Err(Kept::Changed);
+            return Err(KeepReason::Changed);
         }
         self.is_gone(target)?;
         if self.dry_run {
             return Ok(());
         }
         rustix::fs::unlinkat(&folder, LINK, AtFlags::empty()).map_err(io::Error::from)?;
-        // A push writes the bytes first and the link then: if they are here now, that link may be the one just removed.
-        // Its folder stays, since a push may be about to write into it.
+        // A push writes the data before the link: if the data exists now, the removed link may be the push's. The
+        // directory stays, since a push may be about to write into it.
         if self.is_gone(target).is_err() {
             write_link(&folder, target)?;
-            return Err(Kept::Restored);
+            return Err(KeepReason::Restored);
         }
         Ok(())
     }
 
-    /// Opens a folder step by step, through no symbolic link.
+    /// Opens a directory without following symbolic links.
     fn open_folder(&self, path: &Path) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut folder = rustix::fs::openat(self.disk, ".", flags, Mode::empty())?;
@@ -117,18 +116,18 @@ impl Remover<'_> {
         Ok(folder)
     }
 
-    /// Fails unless the bytes are absent for sure: not behind a link to a disk that is not there.
-    fn is_gone(&self, target: &Digest) -> Result<(), Kept> {
+    /// Fails unless the data is certainly absent, and not on a disk that is not mounted.
+    fn is_gone(&self, target: &Digest) -> Result<(), KeepReason> {
         let data = layout::data(target);
         match self.disk.size(&data) {
-            Ok(_) => return Err(Kept::BytesAreThere),
+            Ok(_) => return Err(KeepReason::DataExists),
             Err(Fault::Absent) => {}
-            Err(fault) => return Err(Kept::Unknown(fault)),
+            Err(fault) => return Err(KeepReason::Unknown(fault)),
         }
         match data.ancestors().skip(1).map(|path| self.disk.size(path)).find(|found| *found != Err(Fault::Absent)) {
             Some(Err(Fault::Folder)) => Ok(()),
-            Some(Err(fault)) => Err(Kept::Unknown(fault)),
-            Some(Ok(_)) | None => Err(Kept::NoBlobs),
+            Some(Err(fault)) => Err(KeepReason::Unknown(fault)),
+            Some(Ok(_)) | None => Err(KeepReason::NoBlobs),
         }
     }
 }
@@ -152,7 +151,7 @@ fn write_link(folder: &OwnedFd, target: &Digest) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(folder, LINK, flags, Mode::from_raw_mode(0o644)) {
         Ok(file) => File::from(file).write_all(target.to_string().as_bytes()),
-        // The push wrote it after it was removed.
+        // A push wrote it after the removal.
         Err(rustix::io::Errno::EXIST) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -1,4 +1,4 @@
-//! One scan of one registry's storage, from its bytes to its report.
+//! Scans one registry's storage.
 
 use std::collections::HashSet;
 
@@ -16,17 +16,17 @@ use super::removal::remove_orphan_layer_links;
 use super::source::{Fault, Source};
 use super::tree::{Tree, Unverified, display};
 
-/// Readings of a tree that changes meanwhile, until two agree.
+/// Attempts to read a tree that changes during the scan.
 const READINGS: usize = 3;
 
-/// What to do with a registry's storage.
+/// What a scan does.
 #[derive(Clone, Debug, Default)]
 pub struct ScanOptions {
     /// The collectors to predict.
     pub collectors: Vec<Collector>,
     /// Hash every blob.
     pub content: bool,
-    /// Remove orphan layer links; `Some(true)`: only name them.
+    /// Remove orphan layer links; `Some(true)`: only list them.
     pub remove_orphan_layer_links: Option<bool>,
 }
 
@@ -66,15 +66,14 @@ pub fn scan(location: &Location, pull_through: bool, options: &ScanOptions, prog
     }
 }
 
-/// A tree, and what is wrong with it for sure.
+/// A tree with its confirmed findings.
 struct Reading {
     tree: Tree,
     findings: Vec<Finding>,
     unverified: Vec<Unverified>,
 }
 
-/// Reads until what was found wrong is still so when it is looked at again: a push that lands while the tree is read
-/// can look like damage.
+/// Reads the tree until all findings are confirmed: a push during the reading can look like damage.
 fn read_and_judge(source: &dyn Source) -> Reading {
     let mut readings = 0;
     loop {
@@ -95,8 +94,8 @@ fn read_and_judge(source: &dyn Source) -> Reading {
         if !passing.is_empty() {
             let path = passing.first().map(|it| it.finding.path.join(" > ")).unwrap_or_default();
             let detail = format!(
-                "the storage changes while it is read: {} findings did not last, this one among them; scan again when \
-                 nobody pushes",
+                "the storage changes during the scan: {} findings were not confirmed, including this one; scan again \
+                 while nothing is pushed",
                 passing.len()
             );
             unverified.push(Unverified { path, detail });
@@ -132,7 +131,7 @@ fn holds(source: &dyn Source, evidence: &Evidence) -> bool {
     }
 }
 
-/// Adds findings about contents; an object that has one already keeps that one.
+/// Adds findings of hashing; an object keeps an earlier finding.
 fn add_to(mut findings: Vec<Finding>, more: Vec<Finding>) -> Vec<Finding> {
     let key = |finding: &Finding| (finding.repository.clone(), finding.digest.clone());
     let known: HashSet<_> = findings.iter().map(key).collect();
@@ -152,7 +151,7 @@ fn predict(tree: &Tree, collector: Collector, pull_through: bool) -> Prediction 
     }
 }
 
-/// True if there are manifests and, as far as can be told, no repository has a tag.
+/// True if there are manifests, and certainly no tags.
 fn has_no_tags(tree: &Tree) -> bool {
     let is_tagless = |repository: &super::tree::Repository| {
         repository.tags.as_ref().is_none_or(|tags| tags.entries.is_empty() && tags.unlisted.is_none())
@@ -177,7 +176,7 @@ mod tests {
     use super::*;
     use crate::oci::Digest;
 
-    /// A storage that does not list one folder for the first few times, as if it came while its parent was listed.
+    /// Hides one directory from the first few listings, as if it were created during them.
     struct Late {
         disk: Disk,
         folder: String,
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_while_it_was_read_is_no_finding() {
+    fn objects_pushed_during_the_scan_are_no_findings() {
         let place = tempfile::tempdir().unwrap();
         let child = write_manifest(place.path(), r#"{"schemaVersion":2,"layers":[]}"#);
         let index = format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{child}","size":31}}]}}"#);
@@ -236,6 +235,6 @@ mod tests {
         }
         let restless = read_late(READINGS);
         assert_eq!(restless.findings, []);
-        assert!(restless.unverified[0].detail.contains("changes while it is read"), "{:?}", restless.unverified);
+        assert!(restless.unverified[0].detail.contains("changes during the scan"), "{:?}", restless.unverified);
     }
 }

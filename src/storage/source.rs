@@ -1,24 +1,24 @@
-//! What a scan asks of the place where a registry keeps its files.
+//! Access to the files of a registry.
 
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::Path;
 
-/// Read-only access to the `v2` folder of a registry. Paths are relative to it. A file system is [`Disk`](super::Disk);
-/// a bucket can be another one, since nothing here needs more than keys, prefixes and lengths.
+/// Read-only access to the `v2` directory of a registry, to which paths are relative. [`Disk`](super::Disk) reads a file
+/// system; an object store only needs keys, prefixes and lengths.
 pub trait Source: Sync {
-    /// What lies in a folder, in no order.
+    /// The entries of a directory, in no order.
     ///
     /// # Errors
     ///
-    /// [`Fault`] if the folder is absent or cannot be listed to its end.
+    /// [`Fault`] if the directory is absent or cannot be listed completely.
     fn list(&self, folder: &Path) -> Result<Vec<Entry>, Fault>;
 
-    /// The bytes of a file, or the first `limit` + 1 of them if there are more.
+    /// The content of a file, at most `limit` + 1 bytes.
     ///
     /// # Errors
     ///
-    /// [`Fault`] if there is no such file, or it is none that can be read to its end.
+    /// [`Fault`] if the file is absent or cannot be read completely.
     fn read(&self, file: &Path, limit: usize) -> Result<Vec<u8>, Fault>;
 
     /// The length of a file in bytes, without reading it.
@@ -28,70 +28,70 @@ pub trait Source: Sync {
     /// As for [`Source::read`].
     fn size(&self, file: &Path) -> Result<u64, Fault>;
 
-    /// A file's bytes as a stream.
+    /// The content of a file as a stream.
     ///
     /// # Errors
     ///
     /// As for [`Source::read`].
     fn open(&self, file: &Path) -> Result<Box<dyn Read>, Fault>;
 
-    /// True if both are one folder, by way of a symbolic link. Where there are none, never.
+    /// True if both are the same directory, through a symbolic link.
     fn is_same_folder(&self, _one: &Path, _other: &Path) -> bool {
         false
     }
 }
 
-/// One name in a folder.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    /// Its last component.
+    /// Its name.
     pub name: OsString,
-    /// What it is.
+    /// Its type.
     pub kind: EntryKind,
 }
 
 impl Entry {
-    /// True if it can be listed.
+    /// True for a directory.
     pub fn is_folder(&self) -> bool {
         matches!(self.kind, EntryKind::Folder | EntryKind::LinkedFolder)
     }
 }
 
-/// What a name in a folder stands for; links are followed, as registries do.
+/// The type of an entry. Symbolic links are followed, as registries do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryKind {
-    /// A folder.
+    /// A directory.
     Folder,
-    /// A symbolic link to a folder.
+    /// A symbolic link to a directory.
     LinkedFolder,
     /// A file.
     File,
-    /// Something else, of which nothing can be read: see [`Fault`].
+    /// Anything else, which cannot be read: see [`Fault`].
     Unusable(&'static str),
 }
 
-/// Why something could not be read.
+/// Why a path could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// There is nothing of that name.
+    /// It does not exist.
     #[error("it does not exist")]
     Absent,
-    /// A registry finds nothing there either.
-    #[error("a symbolic link into nowhere")]
+    /// A dangling symbolic link, which a registry does not find either.
+    #[error("a dangling symbolic link")]
     Dangling,
-    /// A folder stands where a file is expected.
-    #[error("a folder, not a file")]
+    /// A directory instead of a file.
+    #[error("a directory, not a file")]
     Folder,
-    /// A pipe, a socket or a device, which is never read: it may never end.
+    /// A pipe, a socket or a device, which is never read because it may not end.
     #[error("{0}, not a file")]
     Special(&'static str),
-    /// The storage refused or failed.
+    /// The system reported an error.
     #[error("cannot be read: {0}")]
     Unreadable(String),
 }
 
 impl Fault {
-    /// True if a registry takes it for "not found".
+    /// True if a registry reports it as "not found".
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::Absent | Self::Dangling)
     }

@@ -6,12 +6,12 @@ use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::finding::{Class, ScanReport};
 
-/// The metrics of a report, in Prometheus's text format. Every class is present for every root, at 0 where nothing was
-/// found; predictions are those that were asked for.
+/// The metrics of a report, in Prometheus's text format. Every class is present for every root; predictions are those
+/// requested.
 ///
 /// # Errors
 ///
-/// [`prometheus::Error`], which only two metrics of one name would cause.
+/// [`prometheus::Error`] if two metrics had the same name.
 pub fn metrics(report: &ScanReport, ended: SystemTime) -> prometheus::Result<String> {
     let registry = Registry::new();
     let gauge = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntGaugeVec> {
@@ -21,17 +21,17 @@ pub fn metrics(report: &ScanReport, ended: SystemTime) -> prometheus::Result<Str
     };
     let findings = gauge(
         "registry_storage_scan_findings",
-        "What the last scan of a registry's storage found broken.",
+        "Number of findings in the last scan of a registry's storage, by class.",
         &["root", "class"],
     )?;
     let damage = gauge(
         "registry_storage_scan_predicted_damage",
-        "Objects that a tag reaches, that were intact at the last scan and that a garbage collection would break.",
+        "Number of intact objects, reachable from a tag, that a garbage collection would break.",
         &["root", "engine", "delete_untagged"],
     )?;
     let timestamp = gauge(
         "registry_storage_scan_last_timestamp_seconds",
-        "When the last scan of a registry's storage ended.",
+        "Unix time at which the last scan of a registry's storage ended.",
         &["root"],
     )?;
     let seconds = ended.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

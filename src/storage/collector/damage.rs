@@ -1,4 +1,4 @@
-//! What a collection costs the images: everything that a tag reaches and that is worse off afterwards.
+//! The damage of a collection: objects reachable from a tag that are in a worse condition afterwards.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,29 +6,32 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 use serde::Serialize;
 
+use super::collection::Collection;
+use super::engine::{Collector, Engine};
+use super::lookup::{Lookup, look_up};
+use super::object::Object;
 use super::reason::{Reason, Words};
-use super::{Collection, Collector, Engine, Lookup, look_up};
 use crate::oci::Digest;
 use crate::report::Kind;
-use crate::storage::tree::{Blob, Content, Edge, Id, Links, Repository, Role, Target, Tree, display};
+use crate::storage::tree::{Blob, Content, Id, Links, Repository, Role, Target, Tree, display};
 
-/// Something that a tag reaches and that a collection would break.
+/// An object, reachable from a tag, that a collection would break.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
-    /// Where.
+    /// The repository.
     pub repository: Arc<str>,
     /// The tag that reaches it.
     pub tag: Arc<str>,
-    /// What breaks.
+    /// The object.
     pub digest: Digest,
-    /// What it is to the image.
+    /// Its role in the image.
     pub kind: Kind,
-    /// Why it breaks, and what to do before, in words.
+    /// Why it breaks, and how to prevent it, in words.
     pub detail: Arc<str>,
 }
 
-/// How well an object is off. Only `Served` is intact to a puller; bytes without their link can still be mended by
-/// pushing the same manifest again.
+/// The condition of an object. Only `Served` objects can be pulled; data without its link can be repaired by a push of the
+/// same manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Condition {
     Lost,
@@ -36,7 +39,7 @@ enum Condition {
     Served,
 }
 
-/// The damage of a collection, in the order of repositories, tags and the way from the tag.
+/// The damage of a collection, by repository, tag and path from the tag.
 pub fn damage(tree: &Tree, collector: Collector, collection: &Collection) -> Vec<Damage> {
     let mut damage = Vec::new();
     if collection.blobs.is_empty() && collection.revisions.is_empty() && collection.layers.is_empty() {
@@ -71,32 +74,13 @@ struct View<'a> {
     repository: &'a Repository,
 }
 
-/// Something on the way from a tag.
-#[derive(Clone, Copy)]
-pub(super) struct Object<'a> {
-    pub digest: Id,
-    pub kind: Kind,
-    /// The manifest that names it; itself for a manifest.
-    pub manifest: Id,
-    /// The nearest edge to an index's child.
-    pub child: Option<&'a Edge>,
-    /// The nearest index above that has no revision link.
-    unlinked_index: Option<Id>,
-}
-
-impl Object<'_> {
-    pub(super) fn is_manifest(&self) -> bool {
-        matches!(self.kind, Kind::Manifest | Kind::Child)
-    }
-}
-
-/// A set of links, and those of them that are deleted.
+/// Links, and which of them are deleted.
 type Deletable<'a> = (&'a Links, &'a FxHashSet<(usize, Id)>);
 
 impl<'a> View<'a> {
-    /// Tells everything that a tag reaches by its bytes and that gets worse. A child without link is walked into: its
-    /// layers are what a collection destroys.
-    fn walk(&self, root: Id, mut tell: impl FnMut(Object<'a>)) {
+    /// Reports every object reachable from a tag whose condition gets worse. Children without a link are followed, because
+    /// a collection deletes their layers.
+    fn walk(&self, root: Id, mut report: impl FnMut(Object<'a>)) {
         let root = Object { digest: root, kind: Kind::Manifest, manifest: root, child: None, unlinked_index: None };
         let mut pending = vec![root];
         let mut seen = FxHashSet::default();
@@ -105,7 +89,7 @@ impl<'a> View<'a> {
                 continue;
             }
             if self.gets_worse(object) {
-                tell(object);
+                report(object);
             }
             if object.is_manifest() {
                 pending.extend(self.below(object));
@@ -113,7 +97,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What a manifest names, the last first.
+    /// The references of a manifest, in reverse order.
     fn below(&self, object: Object<'a>) -> impl Iterator<Item = Object<'a>> + use<'a> {
         let found = self.look_up_manifest(object.digest);
         let is_linked = matches!(found, Lookup::Found(_));
@@ -131,12 +115,12 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The links by which something is found, in the order in which they are asked.
+    /// The links through which an object is found, in lookup order.
     fn links(&self, is_manifest: bool) -> impl Iterator<Item = Deletable<'a>> + use<'a> {
         let revisions = (&self.repository.revisions, &self.collection.revisions);
         let layers = (&self.repository.layers, &self.collection.layers);
-        let asks_layers = !is_manifest || self.collector.engine == Engine::V2;
-        is_manifest.then_some(revisions).into_iter().chain(asks_layers.then_some(layers))
+        let uses_layers = !is_manifest || self.collector.engine == Engine::V2;
+        is_manifest.then_some(revisions).into_iter().chain(uses_layers.then_some(layers))
     }
 
     fn look_up_manifest(&self, digest: Id) -> Lookup {
@@ -154,7 +138,7 @@ impl<'a> View<'a> {
     }
 
     fn condition(&self, object: Object<'_>, found: &Lookup, is_stored: impl Fn(Id) -> bool) -> Condition {
-        let is_whole = |bytes: Id| {
+        let is_intact = |bytes: Id| {
             let content = || self.tree.manifests.get(&bytes).map(|manifest| &manifest.content);
             is_stored(bytes)
                 && matches!(self.tree.blob(bytes), Blob::Present(_))
@@ -162,15 +146,15 @@ impl<'a> View<'a> {
                     && matches!(content(), Some(Content::WrongDigest { .. } | Content::Malformed(_))))
         };
         match *found {
-            Lookup::Found(bytes) if is_whole(bytes) && !self.tree.is_misdirected(object.digest, bytes) => {
+            Lookup::Found(bytes) if is_intact(bytes) && !self.tree.is_misdirected(object.digest, bytes) => {
                 Condition::Served
             }
-            _ if is_whole(object.digest) => Condition::OnDisk,
+            _ if is_intact(object.digest) => Condition::OnDisk,
             _ => Condition::Lost,
         }
     }
 
-    /// The first reason that holds.
+    /// The first reason that applies.
     fn reason(&self, object: Object<'_>) -> Reason {
         let manifest = object.manifest;
         let is_enumerated = match self.collector.engine {

@@ -1,9 +1,9 @@
-//! What a collector takes from a manifest: the bytes as Go's `encoding/json` decodes them into distribution's types
-//! (`registry/storage/manifeststore.go`, `manifest/*/`), which refuse more than a puller does.
+//! The references that a collector reads from a manifest: Go's `encoding/json` decodes it into distribution's types
+//! (`registry/storage/manifeststore.go`, `manifest/*/`), which reject more than clients do.
 
 use serde_json::{Map, Value};
 
-use super::Engine;
+use super::engine::Engine;
 use crate::oci::Digest;
 
 pub(super) const SCHEMA_TWO: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -57,10 +57,10 @@ const DESCRIPTOR_3: Members = descriptor!(PLATFORM, ("data", Bytes), ("artifactT
 const LIST_DESCRIPTOR_2: Members = descriptor!(LIST_PLATFORM,);
 const LIST_DESCRIPTOR_3: Members = descriptor!(LIST_PLATFORM, ("data", Bytes), ("artifactType", Text));
 
-/// The digests that the collectors of [`Engine::ALL`] mark for a manifest, in order, without those that name no blob
-/// anyway; or why they refuse the bytes, which ends a collection.
+/// The digests that the collectors of [`Engine::ALL`] mark for a manifest, without invalid ones; or why they reject the
+/// manifest, which aborts a collection.
 pub fn references(bytes: &[u8]) -> [Result<Vec<Digest>, String>; 2] {
-    // Go replaces what is no UTF-8, and goes on.
+    // Go replaces invalid UTF-8.
     let text = String::from_utf8_lossy(bytes);
     match serde_json::from_str(&text) {
         Ok(value) => Engine::ALL.map(|engine| references_of(&value, engine)),
@@ -124,7 +124,7 @@ fn schema_one(manifest: &Map<String, Value>) -> Result<Vec<Digest>, String> {
     Ok(objects(manifest, "fsLayers").filter_map(|it| digest(it, "blobSum")).collect())
 }
 
-/// Go takes a member's name in any case.
+/// Go matches member names case-insensitively.
 fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let exact = object.get(name);
     exact
@@ -149,7 +149,7 @@ fn check(object: &Map<String, Value>, members: &[(&str, Type)]) -> Result<(), St
         if let Some(value) = member(object, name)
             && !fits(value, expected)?
         {
-            return Err(format!("{name:?} is of another type than the registry expects"));
+            return Err(format!("{name:?} has another type than the registry expects"));
         }
     }
     Ok(())
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_config_and_layers_or_manifests_and_never_the_subject() {
+    fn reads_config_layers_and_manifests_without_subject() {
         let (a, b) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
         let (one, other) = (descriptor(&a), descriptor(&b));
         let image = format!(r#"{{"schemaVersion":2,"Config":{one},"layers":[{other},null],"subject":{other}}}"#);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn stops_where_go_stops() {
+    fn rejects_what_go_rejects() {
         let wrong = [
             "",
             "[]",
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engines_differ() {
+    fn engines_differ_in_types() {
         let annotated = r#"{"schemaVersion":2,"manifests":[],"annotations":{"n":1}}"#;
         let old = r#"{"schemaVersion":1,"fsLayers":[{"blobSum":"sha256:x"}]}"#;
         for json in [annotated, old] {

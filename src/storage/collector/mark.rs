@@ -1,19 +1,20 @@
-//! The first half of a collection: what it marks, and what it queues for deletion.
+//! The mark phase of a collection.
 
 use rustc_hash::FxHashSet;
 
+use super::engine::{Collector, Engine};
+use super::lookup::{Lookup, look_up};
 use super::name::{is_path_component, is_repository_name};
-use super::{Collector, Engine, Lookup, look_up};
 use crate::storage::tree::{Collected, Id, Repository, Target, Tree, display};
 
-/// A collection that is under way. What ends it is an error, in words.
+/// A collection in its mark phase. An error aborts it.
 pub(super) struct Marker<'a> {
     tree: &'a Tree,
     collector: Collector,
     marked: Marked,
 }
 
-/// What a collection knows when it begins to delete.
+/// The result of the mark phase.
 #[derive(Default)]
 pub(super) struct Marked {
     /// By digest number.
@@ -30,14 +31,14 @@ impl<'a> Marker<'a> {
         Self { tree, collector, marked: Marked { marks, ..Marked::default() } }
     }
 
-    /// Marks what every repository needs.
+    /// Marks the objects of every repository.
     pub(super) fn mark_all(&mut self) -> Result<(), String> {
         let tree = self.tree;
         if tree.has_no_repositories_folder {
-            return Err("there is no folder of repositories".to_string());
+            return Err("the directory of repositories is missing".to_string());
         }
         if let Some(unlisted) = tree.unlisted.first() {
-            return Err(format!("{}: a folder that {}", display(&unlisted.path), unlisted.fault));
+            return Err(format!("{}: directory: {}", display(&unlisted.path), unlisted.fault));
         }
         for (index, repository) in tree.repositories.iter().enumerate() {
             let is_enumerated = match self.collector.engine {
@@ -52,7 +53,7 @@ impl<'a> Marker<'a> {
         Ok(())
     }
 
-    /// Ends the marking: registry 3 spares the queued that something marked.
+    /// Ends the phase. Registry 3 keeps queued revisions that were marked later.
     pub(super) fn finish(mut self) -> Marked {
         if self.collector.engine == Engine::V3 {
             let marks = &self.marked.marks;
@@ -63,10 +64,10 @@ impl<'a> Marker<'a> {
 
     fn mark_repository(&mut self, index: usize, repository: &Repository) -> Result<(), String> {
         if !is_repository_name(&repository.name, self.collector.engine) {
-            return Err("not a legal name".to_string());
+            return Err("not a valid name".to_string());
         }
         if let Some(unlisted) = repository.revisions.unlisted.first() {
-            return Err(format!("{}: a folder that {}", display(&unlisted.path), unlisted.fault));
+            return Err(format!("{}: directory: {}", display(&unlisted.path), unlisted.fault));
         }
         let tagged = TaggedDigests::of(repository);
         for link in &repository.revisions.entries {
@@ -78,7 +79,7 @@ impl<'a> Marker<'a> {
             };
             if self.collector.delete_untagged && !tagged.as_ref().map_err(Clone::clone)?.contains(digest) {
                 match (&repository.tags, self.collector.engine) {
-                    (None, Engine::V2) => return Err("it has no folder of tags".to_string()),
+                    (None, Engine::V2) => return Err("its directory of tags is missing".to_string()),
                     (None, Engine::V3) => {}
                     (Some(_), _) => self.marked.queue.push((index, digest)),
                 }
@@ -98,7 +99,7 @@ impl<'a> Marker<'a> {
         look_up(self.tree, std::iter::once(&repository.revisions).chain(layers), digest)
     }
 
-    /// Marks what the manifest under a digest names; registry 3 goes on into what it marks first.
+    /// Marks the references of a manifest; registry 3 follows those that were not marked before.
     fn mark_references(&mut self, repository: &Repository, manifest: Id) -> Result<(), String> {
         let mut pending = self.references(manifest)?;
         pending.reverse();
@@ -106,7 +107,7 @@ impl<'a> Marker<'a> {
             if std::mem::replace(&mut self.marked.marks[digest.index()], true) || self.collector.engine == Engine::V2 {
                 continue;
             }
-            // An error is "does not exist" here.
+            // The collector treats an error like a missing object here.
             if let Lookup::Found(target) = self.look_up(repository, digest) {
                 let mut more = self.references(target)?;
                 more.reverse();
@@ -120,7 +121,7 @@ impl<'a> Marker<'a> {
         let refused = |why: &str| format!("manifest {}: {why}", self.tree.digests.get(manifest));
         let engine = usize::from(self.collector.engine == Engine::V3);
         let Some(known) = self.tree.manifests.get(&manifest) else {
-            return Err(refused("its bytes cannot be read"));
+            return Err(refused("its data cannot be read"));
         };
         match &known.collected[engine] {
             Collected::AsPulled => Ok(known.edges().iter().map(|edge| edge.digest).collect()),
@@ -129,13 +130,13 @@ impl<'a> Marker<'a> {
         }
     }
 
-    /// Registry 3 drops the links of layers that nothing has marked so far, and needs a folder of them.
+    /// Registry 3 deletes links of layers that are not marked yet, and requires their directory.
     fn drop_layers(&mut self, index: usize, repository: &Repository) -> Result<(), String> {
         if repository.layers.is_absent {
-            return Err("it has no folder of layers".to_string());
+            return Err("its directory of layers is missing".to_string());
         }
         if let Some(unlisted) = repository.layers.unlisted.first() {
-            return Err(format!("{}: a folder that {}", display(&unlisted.path), unlisted.fault));
+            return Err(format!("{}: directory: {}", display(&unlisted.path), unlisted.fault));
         }
         for link in &repository.layers.entries {
             let Some(digest) = content(&link.target)? else { continue };
@@ -151,17 +152,17 @@ impl<'a> Marker<'a> {
     }
 }
 
-/// What a link says; `None` if there is none.
+/// The digest in a link; `None` without a link.
 fn content(target: &Target) -> Result<Option<Id>, String> {
     match target {
         Target::Digest(digest) => Ok(Some(*digest)),
         Target::Absent => Ok(None),
-        Target::Unparsable => Err("a link is empty or no digest".to_string()),
+        Target::Unparsable => Err("a link is empty or not a digest".to_string()),
         Target::Unreadable(fault) => Err(format!("a link: {fault}")),
     }
 }
 
-/// The digests that a repository's tags name.
+/// The targets of a repository's tags.
 struct TaggedDigests(FxHashSet<Id>);
 
 impl TaggedDigests {
@@ -169,17 +170,17 @@ impl TaggedDigests {
         let mut digests = FxHashSet::default();
         let Some(tags) = &repository.tags else { return Ok(Self(digests)) };
         if let Some(unlisted) = &tags.unlisted {
-            return Err(format!("{}: a folder that {}", display(&unlisted.path), unlisted.fault));
+            return Err(format!("{}: directory: {}", display(&unlisted.path), unlisted.fault));
         }
         for tag in &tags.entries {
             let name = display(std::path::Path::new(&tag.name));
             if !is_path_component(&tag.name) {
-                return Err(format!("tag {name}: not a legal name"));
+                return Err(format!("tag {name}: not a valid name"));
             }
             match &tag.current {
                 Target::Digest(digest) => drop(digests.insert(*digest)),
                 Target::Absent => {}
-                Target::Unparsable => return Err(format!("tag {name}: its link is empty or no digest")),
+                Target::Unparsable => return Err(format!("tag {name}: its link is empty or not a digest")),
                 Target::Unreadable(fault) => return Err(format!("tag {name}: its link: {fault}")),
             }
         }

@@ -1,14 +1,14 @@
-//! Names that a collector stops at. Its grammar (`reference.WithName`, and the path expression of its storage drivers)
-//! is wider than a repository's: it takes a host in front.
+//! Names at which a collector aborts. Its grammar (`reference.WithName`, and the path expression of its storage drivers)
+//! is wider than that of repository names: it allows a host in front.
 
 use std::path::Path;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::Engine;
+use super::engine::Engine;
 
-/// Without a port, since a driver refuses the colon.
+/// Without a port, because storage drivers reject the colon.
 static NAME: LazyLock<Regex> = LazyLock::new(|| {
     let label = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])";
     let component = "[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*";
@@ -18,7 +18,7 @@ static NAME: LazyLock<Regex> = LazyLock::new(|| {
 
 const LONGEST: usize = 255;
 
-/// True if a collector goes on at a repository of this name.
+/// True if a collector accepts a repository name.
 pub(super) fn is_repository_name(name: &Path, engine: Engine) -> bool {
     let Some(name) = name.to_str() else { return false };
     let Some(captures) = NAME.captures(name) else { return false };
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_may_stand_in_front() {
+    fn names_can_start_with_a_host() {
         let legal = |name: &str| Engine::ALL.map(|engine| is_repository_name(Path::new(name), engine));
         for name in ["a", "a/b", "a--b/c__d", "Host/app", "ghcr.io/a/b"] {
             assert_eq!(legal(name), [true; 2], "{name}");

@@ -1,4 +1,4 @@
-//! Tells quickly, for almost every manifest, that both collectors take what a puller takes.
+//! A fast check for the usual case: both collectors read a manifest like clients.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +9,8 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use super::manifest::{LIST, OCI_IMAGE, OCI_INDEX, SCHEMA_TWO};
 use crate::oci::Object;
 
-/// True if Go decodes these bytes into all of distribution's types, and the references are the puller's: config and
-/// layers of an image, or manifests of an index. False says nothing.
+/// True if Go decodes the manifest into all of distribution's types, with the references that clients use: config and
+/// layers of an image, or manifests of an index. False means nothing.
 pub fn is_plain(bytes: &[u8]) -> bool {
     let Ok(Object(manifest)) = serde_json::from_slice::<Object<Plain<'_>>>(bytes) else { return false };
     let is_image = manifest.manifests.is_none();
@@ -73,7 +73,7 @@ struct Platform {
     _os_features: Option<Vec<Text>>,
 }
 
-/// A text, which nobody needs.
+/// An ignored string.
 struct Text;
 
 impl<'de> Deserialize<'de> for Text {
@@ -82,7 +82,7 @@ impl<'de> Deserialize<'de> for Text {
         impl Visitor<'_> for AnyText {
             type Value = Text;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
+                f.write_str("a string")
             }
             fn visit_str<E: Error>(self, _: &str) -> Result<Text, E> {
                 Ok(Text)
@@ -92,7 +92,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// Texts by name, which nobody needs.
+/// An ignored map of strings.
 struct TextByName;
 
 impl<'de> Deserialize<'de> for TextByName {
@@ -101,7 +101,7 @@ impl<'de> Deserialize<'de> for TextByName {
         impl<'de> Visitor<'de> for Texts {
             type Value = TextByName;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("texts by name")
+                f.write_str("a map of strings")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextByName, A::Error> {
                 while map.next_entry::<Text, Text>()?.is_some() {}
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leaves_everything_odd_to_the_slow_way() {
+    fn unusual_manifests_are_not_plain() {
         let descriptor = format!(r#"{{"digest":"sha256:{}","size":1,"platform":{{"os":"linux"}}}}"#, "0".repeat(64));
         let image = format!(r#"{{"schemaVersion":2,"config":{descriptor},"layers":[{descriptor}]}}"#);
         let index = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[{descriptor}]}}"#);
@@ -131,7 +131,7 @@ mod tests {
             index.replace("index.v1", "image.v1"),
             index.replace("\"os\":\"linux\"", "\"os\":1"),
             index.replace("\"manifests\"", "\"annotations\":{\"a\":1},\"manifests\""),
-            // By position, which Go does not read.
+            // Arrays by position, which Go rejects.
             image.replace(&descriptor, r#"["a/b","sha256:00",1,null,null,null]"#),
             image.replace(r#"{"os":"linux"}"#, r#"["linux",null,null,null,null]"#),
             format!(r#"[2,"{OCI_IMAGE}",{descriptor},[],null,null,null,null]"#),

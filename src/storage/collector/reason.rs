@@ -1,31 +1,31 @@
-//! Why a collection breaks something, in words that say what to do before it.
+//! Why a collection breaks an object, and how to prevent it.
 
 use std::sync::Arc;
 
-use super::damage::Object;
-use super::{Collector, Engine};
+use super::engine::{Collector, Engine};
+use super::object::Object;
 use crate::storage::tree::{Id, Tree};
 
-/// Why a collection breaks something.
+/// Why a collection breaks an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// Its manifest has no revision link.
     Unlinked,
-    /// The collector does not see the repository.
+    /// The collector does not enumerate the repository.
     NotEnumerated,
-    /// Registry 2 takes an index's child for untagged.
+    /// Registry 2 treats a child of an index as untagged.
     Untagged,
-    /// An index above has no revision link, so that registry 3 does not follow it.
+    /// An index above has no revision link, so registry 3 does not follow it.
     IndexUnlinked(Id),
-    /// So it is in another repository that holds the same index, which is followed once.
+    /// The same in another repository with the same index, which is followed once.
     IndexUnlinkedElsewhere,
-    /// Its bytes lie under this digest.
+    /// Its data has this digest.
     OtherDigest(Id),
-    /// Nothing that is followed names it.
+    /// Nothing that the collector follows references it.
     Unnamed,
 }
 
-/// Finds the words for what one tag reaches. An image loses many layers for one reason, which is told once.
+/// Describes reasons for the objects of one tag. Texts are shared, since an image loses many layers for one reason.
 pub(super) struct Words<'a> {
     tree: &'a Tree,
     collector: Collector,
@@ -59,40 +59,42 @@ impl<'a> Words<'a> {
             if self.collector.delete_untagged { "a collection with --delete-untagged" } else { "a plain collection" };
         match reason {
             Reason::Unlinked => format!(
-                "{it} has no revision link any more: its bytes are still there, {collection} deletes {}; push it again \
+                "{it} has no revision link: its data still exists, but {collection} deletes {}; push it again \
                  first",
-                if object.is_manifest() { "them" } else { "its layers" }
+                if object.is_manifest() { "it" } else { "its layers" }
             ),
             Reason::NotEnumerated => format!(
-                "the repository has no folder {}, so that the collector of registry {engine} does not see it and \
-                 deletes what only {it} needs; push any image into it first",
+                "the repository has no directory {}, so the collector of registry {engine} ignores it and deletes \
+                 what only {it} needs; push any image to it first",
                 if self.collector.engine == Engine::V2 { "_layers" } else { "_manifests" },
             ),
             Reason::Untagged => format!(
-                "{it} has no tag of its own: registry 2 takes it for untagged and deletes its link, config and layers \
-                 although an index names it (fixed in 3.0); collect without --delete-untagged, or tag it first"
+                "{it} has no tag of its own: registry 2 treats it as untagged and deletes its link, config and layers, \
+                 although an index references it (fixed in 3.0); collect without --delete-untagged, or tag it first"
             ),
             Reason::IndexUnlinked(index) => format!(
-                "{it} has no tag of its own, and its index {} has no revision link any more, so that it is not \
-                 followed; push that one again first",
+                "{it} has no tag of its own, and its index {} has no revision link, so it is not followed; push \
+                 the index again first",
                 digest(index)
             ),
             Reason::IndexUnlinkedElsewhere => format!(
-                "{it} has no tag of its own, and its index is not followed here, since another repository holds the \
+                "{it} has no tag of its own, and its index is not followed here, because another repository has the \
                  same index without this manifest's link; push it there again first"
             ),
             Reason::OtherDigest(bytes) => format!(
-                "{it} names it by another digest than the one under which its bytes lie ({}), and the collector does \
-                 not know that they are the same; push {image} again afterwards",
+                "{it} references it by a digest other than that of its data ({}), and the collector does not know \
+                 that both are the same; push {image} again afterwards",
                 digest(bytes)
             ),
             Reason::Unnamed => {
-                format!("nothing that the collector follows names this part of {it}; push {image} again afterwards")
+                format!(
+                    "nothing that the collector follows references this part of {it}; push {image} again afterwards"
+                )
             }
         }
     }
 
-    /// The manifest in question, as an operator calls it.
+    /// The manifest, as operators would name it.
     fn name(&self, object: Object<'_>) -> String {
         let image = &self.image;
         match object.child {

@@ -1,4 +1,4 @@
-//! From a tree to findings. The revision **link** decides, not the data: a registry finds nothing without it.
+//! Derives findings from a tree. The revision **link** decides, not the data: without it, a registry finds nothing.
 
 mod objects;
 
@@ -13,28 +13,28 @@ use super::reach::{Reach, Reached, served_manifests};
 use super::tree::{Id, Repository, Role, Target, Tree, Unverified, display};
 use crate::oci;
 
-/// A finding, and what has to be so for it to be true.
+/// A finding with its evidence.
 #[derive(Clone, Debug)]
 pub(super) struct Judgement {
     pub finding: Finding,
     pub evidence: Vec<Evidence>,
 }
 
-/// Something that can be looked at once more.
+/// A fact that can be checked again.
 #[derive(Clone, Debug)]
 pub(super) enum Evidence {
-    /// There is nothing of this name.
+    /// This path does not exist.
     Absent(PathBuf),
-    /// There is a file or folder of this name.
+    /// This path exists.
     Present(PathBuf),
-    /// This link is no digest.
+    /// This link is not a digest.
     NoDigest(PathBuf),
-    /// This file has this length.
+    /// This file has this size.
     Length(PathBuf, u64),
 }
 use Evidence::{Absent, NoDigest, Present};
 
-/// Everything that is broken, and what cannot be judged.
+/// All findings, and what cannot be verified.
 pub(super) fn judge(tree: &Tree) -> (Vec<Judgement>, Vec<Unverified>) {
     let judged: Vec<(Vec<Judgement>, Vec<Unverified>)> =
         tree.repositories.par_iter().map(|repository| RepositoryJudge::new(tree, repository).judge()).collect();
@@ -50,16 +50,16 @@ struct RepositoryJudge<'a> {
     tree: &'a Tree,
     repository: &'a Repository,
     name: &'a Path,
-    /// By digest, or by path where there is none: one finding for each, the first class that holds.
-    found: BTreeMap<(Option<Id>, PathBuf), Found>,
+    /// By digest, or by path without a digest: one finding each, of the first class that applies.
+    found: BTreeMap<(Option<Id>, PathBuf), Draft>,
     unverified: Vec<Unverified>,
 }
 
-struct Found {
+struct Draft {
     class: Class,
     detail: String,
     evidence: Vec<Evidence>,
-    /// The tag that it is about, where no digest leads to one.
+    /// The affected tag, if there is no digest.
     tag: Option<String>,
 }
 
@@ -94,7 +94,7 @@ impl<'a> RepositoryJudge<'a> {
         let name = display(self.name);
         if name.parse::<oci::Repository>().is_err() {
             let path = layout::repository(self.name);
-            self.note(&path, "not a legal repository name: no registry serves it, and most collectors stop at it");
+            self.note(&path, "not a valid repository name: no registry serves it, and most collectors abort at it");
         }
     }
 
@@ -103,10 +103,10 @@ impl<'a> RepositoryJudge<'a> {
     }
 
     fn add(&mut self, digest: Id, class: Class, detail: String, evidence: Vec<Evidence>) {
-        self.add_found((Some(digest), PathBuf::new()), Found { class, detail, evidence, tag: None });
+        self.add_found((Some(digest), PathBuf::new()), Draft { class, detail, evidence, tag: None });
     }
 
-    fn add_found(&mut self, key: (Option<Id>, PathBuf), found: Found) {
+    fn add_found(&mut self, key: (Option<Id>, PathBuf), found: Draft) {
         let known = self.found.entry(key);
         match known {
             std::collections::btree_map::Entry::Vacant(vacant) => drop(vacant.insert(found)),
@@ -139,18 +139,18 @@ impl<'a> RepositoryJudge<'a> {
             let folder = layout::tags(self.name).join(&tag.name);
             let link = layout::tag_current(self.name, Path::new(&tag.name));
             if name.parse::<oci::Tag>().is_err() {
-                self.note(&folder, "not a legal tag: no registry serves it");
+                self.note(&folder, "not a valid tag: no registry serves it");
             }
-            let found = |class, detail: String, evidence| Found { class, detail, evidence, tag: Some(name.clone()) };
+            let found = |class, detail: String, evidence| Draft { class, detail, evidence, tag: Some(name.clone()) };
             match &tag.current {
                 Target::Absent => {
-                    let detail = "it names nothing: it is listed and answers 404; push it again, or remove its folder";
+                    let detail = "it has no target: it is listed, but a pull returns 404; push it again, or remove its directory";
                     let found =
                         found(Class::DanglingTag, detail.to_string(), vec![Present(folder), Absent(link.clone())]);
                     self.add_found((None, link), found);
                 }
                 Target::Unparsable => {
-                    let detail = "its link is empty or no digest, which also stops collectors with --delete-untagged; \
+                    let detail = "its link is empty or not a digest, which also aborts collectors with --delete-untagged; \
                                   push it again";
                     let found = found(Class::BadLink, detail.to_string(), vec![NoDigest(link.clone())]);
                     self.add_found((None, link), found);
@@ -158,7 +158,7 @@ impl<'a> RepositoryJudge<'a> {
                 Target::Digest(digest) if self.repository.revisions.target(*digest) == Target::Absent => {
                     let detail = self.orphan_detail(*digest);
                     let evidence = vec![Present(link), Absent(self.revision_path(*digest))];
-                    let detail = format!("what it names is not served: {detail}");
+                    let detail = format!("its target is not served: {detail}");
                     self.add(*digest, Class::DanglingTag, detail, evidence);
                 }
                 Target::Digest(_) | Target::Unreadable(_) => {}
@@ -172,7 +172,7 @@ impl<'a> RepositoryJudge<'a> {
         }
         let reach = Reach::new(self.tree, self.repository);
         let name = display(self.name);
-        let judgement = |((digest, _), found): ((Option<Id>, PathBuf), Found)| {
+        let judgement = |((digest, _), found): ((Option<Id>, PathBuf), Draft)| {
             let image = found.tag.as_ref().map(|tag| format!("{name}:{tag}"));
             let Reached { tags, path } = match digest {
                 Some(digest) => reach.of(digest),

@@ -1,9 +1,9 @@
-//! What is wrong with a repository's manifests and layers: each link, and each thing that a manifest names.
+//! Judges a repository's manifests and layers: every link, and every reference of a manifest.
 
 use std::path::PathBuf;
 
 use super::Evidence::{Absent, Length, NoDigest, Present};
-use super::{Evidence, Found, RepositoryJudge};
+use super::{Draft, Evidence, RepositoryJudge};
 use crate::storage::finding::Class;
 use crate::storage::layout;
 use crate::storage::tree::{Blob, Content, Edge, Id, Link, Role, Target};
@@ -15,8 +15,8 @@ impl RepositoryJudge<'_> {
             Target::Unparsable => {
                 let path = self.revision_path(digest);
                 let detail = format!(
-                    "its revision link is empty or no digest, which also stops every collector; {}",
-                    self.mending_a_link(digest)
+                    "its revision link is empty or not a digest, which also aborts every collector; {}",
+                    self.repair_of_a_link(digest)
                 );
                 self.add(digest, Class::BadLink, detail, vec![NoDigest(path)]);
             }
@@ -28,7 +28,7 @@ impl RepositoryJudge<'_> {
     fn stray_link(&mut self, link: &Link) {
         if link.target == Target::Unparsable {
             let path = layout::repository(self.name);
-            self.note(&path, "a link that is no digest, where no registry puts one: collectors stop at it");
+            self.note(&path, "a link in an unexpected place that is not a digest: collectors abort at it");
         }
     }
 
@@ -37,7 +37,8 @@ impl RepositoryJudge<'_> {
         let size = match self.tree.blob(target) {
             Blob::Present(size) => size,
             Blob::Absent => {
-                let detail = "its revision link is there and its bytes are gone: a push of the same manifest mends it";
+                let detail =
+                    "its revision link exists, but its data is missing: a push of the same manifest repairs it";
                 return self.add(digest, Class::MissingData, detail.to_string(), vec![Present(link), Absent(data)]);
             }
             Blob::Unknown(_) => return,
@@ -45,23 +46,23 @@ impl RepositoryJudge<'_> {
         let evidence = || vec![Present(link.clone()), Length(data.clone(), size)];
         if self.tree.is_misdirected(digest, target) {
             let detail = format!(
-                "its revision link points at the bytes of {}: a push of the same manifest mends it",
+                "its revision link points at the data of {}: a push of the same manifest repairs it",
                 self.text(target)
             );
             return self.add(digest, Class::DigestMismatch, detail, evidence());
         }
         let keeps =
-            "a push does not mend it, since a registry keeps the bytes that it has: remove the file, then push again";
+            "a push does not repair it, because a registry keeps existing data: remove the file, then push again";
         let manifest = self.tree.manifests.get(&target);
         match manifest.map(|manifest| &manifest.content) {
             Some(Content::WrongDigest { actual, also }) => {
                 let also =
-                    also.as_ref().map(|why| format!(" and are no manifest ({why}), which stops every collector"));
-                let detail = format!("its bytes hash to {actual}{}; {keeps}", also.unwrap_or_default());
+                    also.as_ref().map(|why| format!(" and is not a manifest ({why}), which aborts every collector"));
+                let detail = format!("its data hashes to {actual}{}; {keeps}", also.unwrap_or_default());
                 self.add(digest, Class::DigestMismatch, detail, evidence());
             }
             Some(Content::Malformed(why)) => {
-                let detail = format!("its bytes are no manifest ({why}), which stops every collector; {keeps}");
+                let detail = format!("its data is not a manifest ({why}), which aborts every collector; {keeps}");
                 self.add(digest, Class::Malformed, detail, evidence());
             }
             Some(Content::SchemaOne) => {
@@ -69,8 +70,7 @@ impl RepositoryJudge<'_> {
             }
             Some(Content::Manifest(_)) | None => {
                 if let Some(why) = manifest.and_then(|manifest| manifest.unusable.as_ref()) {
-                    let detail =
-                        format!("no client can pull all that it names: {why}; build the image again and push it");
+                    let detail = format!("no client can pull all of it: {why}; rebuild the image and push it");
                     self.add(digest, Class::Malformed, detail, evidence());
                 }
             }
@@ -80,7 +80,7 @@ impl RepositoryJudge<'_> {
     pub(super) fn negative_size(&mut self, holder: Id, edge: &Edge) {
         if edge.has_negative_size {
             let path = self.data_path(holder);
-            let detail = format!("states a negative size for {}, which some clients refuse", self.text(edge.digest));
+            let detail = format!("has a negative size for {}, which some clients reject", self.text(edge.digest));
             self.note(&path, &detail);
         }
     }
@@ -101,32 +101,31 @@ impl RepositoryJudge<'_> {
         }
     }
 
-    /// What is left of a manifest without revision link, and so what mends it.
+    /// The remains of a manifest without a revision link, and its repair.
     pub(super) fn orphan_detail(&self, child: Id) -> String {
         let bytes = match (self.tree.blob(child), self.tree.manifests.get(&child).map(|it| &it.content)) {
             (Blob::Present(_), Some(Content::Manifest(edges))) => match self.gone(edges) {
-                0 => "its bytes are still there: a push of the same manifest mends it, until a garbage collection \
+                0 => "its data still exists: a push of the same manifest repairs it, until a garbage collection \
                       deletes what it needs"
                     .to_string(),
                 gone => format!(
-                    "its bytes are still there, but those of {gone} of the {} that it needs are gone: only a push of \
-                     the whole image from a copy elsewhere mends it",
+                    "its data still exists, but {gone} of the {} objects that it needs are missing: only a push of \
+                     the complete image from another copy repairs it",
                     edges.len()
                 ),
             },
             (Blob::Present(_), Some(Content::SchemaOne)) => {
-                "its bytes are still there: a push of the same manifest mends it".to_string()
+                "its data still exists: a push of the same manifest repairs it".to_string()
             }
             (Blob::Present(_), Some(Content::WrongDigest { .. })) => {
-                "the bytes under its digest are not its own: remove the file, then push the same manifest again"
-                    .to_string()
+                "its data does not match its digest: remove the file, then push the same manifest again".to_string()
             }
             (Blob::Present(_), Some(Content::Malformed(why))) => {
-                format!("its bytes are still there and are no manifest ({why}): build the image again and push it")
+                format!("its data still exists, but is not a manifest ({why}): rebuild the image and push it")
             }
-            (Blob::Present(_), None) => "whether its bytes are its own cannot be told".to_string(),
-            (Blob::Absent, _) => "its bytes are gone too: only a push from a copy elsewhere mends it".to_string(),
-            (Blob::Unknown(_), _) => "whether its bytes are there cannot be told".to_string(),
+            (Blob::Present(_), None) => "its data could not be checked".to_string(),
+            (Blob::Absent, _) => "its data is missing too: only a push from another copy repairs it".to_string(),
+            (Blob::Unknown(_), _) => "its data could not be checked".to_string(),
         };
         let served_by_two = match self.repository.layers.target(child) {
             Target::Digest(_) => " (registry 2 still serves it by a layer link, registry 3 does not)",
@@ -135,7 +134,7 @@ impl RepositoryJudge<'_> {
         format!("it has no revision link here{served_by_two}; {bytes}")
     }
 
-    /// How many of these have no bytes any more.
+    /// Number of references without data.
     fn gone(&self, edges: &[Edge]) -> usize {
         let is_gone = |edge: &&Edge| !edge.may_be_absent && self.tree.blob(edge.digest) == Blob::Absent;
         edges.iter().filter(is_gone).count()
@@ -151,11 +150,11 @@ impl RepositoryJudge<'_> {
             Target::Absent if edge.may_be_absent => {}
             Target::Absent => {
                 let bytes = match self.tree.blob(layer) {
-                    Blob::Present(_) => "its bytes are still there",
-                    Blob::Absent => "its bytes are gone too",
-                    Blob::Unknown(_) => "whether its bytes are there cannot be told",
+                    Blob::Present(_) => "its data still exists",
+                    Blob::Absent => "its data is missing too",
+                    Blob::Unknown(_) => "its data could not be checked",
                 };
-                let detail = format!("the {what} has no layer link here; {bytes}: a push of the same image mends it");
+                let detail = format!("the {what} has no layer link here; {bytes}: a push of the same image repairs it");
                 let evidence = vec![Present(self.revision_path(holder)), Absent(self.layer_path(layer))];
                 self.add(layer, Class::MissingLayer, detail, evidence);
             }
@@ -163,8 +162,8 @@ impl RepositoryJudge<'_> {
                 Blob::Absent if edge.may_be_absent => {}
                 Blob::Absent => {
                     let detail = format!(
-                        "the {what}'s link is there and its bytes are gone: a push of the same image mends it, unless \
-                         the registry's cache says that they are there"
+                        "the {what}'s link exists, but its data is missing: a push of the same image repairs it, unless \
+                         the registry's cache still lists the data"
                     );
                     let evidence = vec![Present(self.revision_path(holder)), Absent(self.data_path(target))];
                     self.add(layer, Class::MissingLayer, detail, evidence);
@@ -181,7 +180,7 @@ impl RepositoryJudge<'_> {
         if is_unknown && !edge.may_be_absent {
             let path = self.data_path(holder);
             let detail =
-                format!("names {}, of a digest algorithm that this program does not know", self.text(edge.digest));
+                format!("references {}, whose digest algorithm this program does not support", self.text(edge.digest));
             self.note(&path, &detail);
         }
         is_unknown
@@ -192,8 +191,8 @@ impl RepositoryJudge<'_> {
         if actual != expected {
             let data = self.data_path(target);
             let detail = format!(
-                "{actual} bytes are there, and {says} {expected}; a push does not mend it, since a registry keeps the \
-                 bytes that it has: remove the file, then push again"
+                "the size is {actual} bytes, but {says} {expected}; a push does not repair it, because a registry keeps \
+                 existing data: remove the file, then push again"
             );
             self.add(digest, Class::SizeMismatch, detail, vec![Length(data, actual)]);
         }
@@ -204,20 +203,20 @@ impl RepositoryJudge<'_> {
         let path = self.layer_path(digest);
         match link.target {
             Target::Unparsable => {
-                let detail = "its layer link is empty or no digest, which also stops registry 3's collector; an upload \
-                              of the same bytes mends it";
+                let detail = "its layer link is empty or not a digest, which also aborts registry 3's collector; an upload \
+                              of the same data repairs it";
                 self.add(digest, Class::BadLink, detail.to_string(), vec![NoDigest(path)]);
             }
             Target::Digest(target) => match self.tree.blob(target) {
                 Blob::Absent => {
                     let detail =
-                        "its layer link is there, its bytes are gone, and no manifest that is served here needs it";
+                        "its layer link exists, its data is missing, and no manifest that is served here needs it";
                     let evidence = vec![Present(path), Absent(self.data_path(target))];
                     self.add_unless_needed(digest, detail, evidence);
                 }
                 Blob::Present(size) if self.tree.is_misdirected(digest, target) => {
                     let detail = format!(
-                        "its layer link points at the bytes of {}: an upload of the same bytes mends it",
+                        "its layer link points at the data of {}: an upload of the same data repairs it",
                         self.text(target)
                     );
                     let evidence = vec![Present(path), Length(self.data_path(target), size)];
@@ -229,19 +228,19 @@ impl RepositoryJudge<'_> {
         }
     }
 
-    /// A layer that an image needs is told as missing, which says more.
+    /// A layer that an image needs is already reported as missing, which is more specific.
     fn add_unless_needed(&mut self, digest: Id, detail: &str, evidence: Vec<Evidence>) {
         let key = (Some(digest), PathBuf::new());
         if !self.found.contains_key(&key) {
-            let found = Found { class: Class::OrphanLayerLink, detail: detail.to_string(), evidence, tag: None };
+            let found = Draft { class: Class::OrphanLayerLink, detail: detail.to_string(), evidence, tag: None };
             self.add_found(key, found);
         }
     }
 
-    fn mending_a_link(&self, digest: Id) -> String {
+    fn repair_of_a_link(&self, digest: Id) -> String {
         match self.tree.blob(digest) {
-            Blob::Present(_) => "its bytes are still there: a push of the same manifest mends it".to_string(),
-            _ => "its bytes are gone too: only a push from a copy elsewhere mends it".to_string(),
+            Blob::Present(_) => "its data still exists: a push of the same manifest repairs it".to_string(),
+            _ => "its data is missing too: only a push from another copy repairs it".to_string(),
         }
     }
 }

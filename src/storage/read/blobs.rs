@@ -1,16 +1,16 @@
-//! Reads what lies in the blob store: lengths, no bytes.
+//! Reads the blob store: lengths, no bytes.
 
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{unlisted, unverified};
+use super::note::{unlisted, unverified};
 use crate::oci::Digest;
 use crate::storage::layout::{ALGORITHMS, BLOBS, DATA};
 use crate::storage::source::{Entry, EntryKind, Fault, Source};
 use crate::storage::tree::{Blob, Tree, Unverified};
 
-/// The blob store, before digests have numbers.
+/// The blob store, before digests are numbered.
 #[derive(Default)]
 pub(super) struct FoundBlobs {
     blobs: Vec<(Digest, Blob)>,
@@ -81,7 +81,7 @@ impl FoundBlobs {
             Err(Fault::Absent) => {}
             Err(fault) => {
                 self.noted.push(unverified(path, &fault));
-                // A registry takes a folder of that name for no blob.
+                // A registry ignores a directory of that name.
                 if !fault.is_absence() && fault != Fault::Folder {
                     self.blobs.push((digest, Blob::Unknown(Box::new(fault))));
                 }
@@ -89,7 +89,7 @@ impl FoundBlobs {
         }
     }
 
-    /// Looks for files called `data` where no registry puts one: collectors stop at them.
+    /// Finds files named `data` in unexpected places, at which collectors abort.
     fn look_for_strays(&mut self, source: &dyn Source, path: PathBuf, entry: &Entry) {
         match entry.kind {
             EntryKind::Folder | EntryKind::LinkedFolder => {
@@ -98,7 +98,7 @@ impl FoundBlobs {
                 }
             }
             EntryKind::File if entry.name == DATA => {
-                self.noted.push(unverified(&path, "bytes where no registry puts a blob"));
+                self.noted.push(unverified(&path, "data in an unexpected place"));
                 self.strays.push(path);
             }
             EntryKind::File => {}
@@ -113,7 +113,7 @@ impl FoundBlobs {
         self.noted.extend(other.noted);
     }
 
-    /// Gives every digest its number.
+    /// Numbers the digests.
     pub(super) fn into_tree(self, tree: &mut Tree) {
         tree.unverified.extend(self.noted);
         tree.blobs.is_absent = self.is_absent;

@@ -1,20 +1,20 @@
-//! Reads a folder of links: `<algorithm>/<hex>/link`.
+//! Reads a directory of links: `<algorithm>/<hex>/link`.
 
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::{unlisted, unverified};
+use super::note::{unlisted, unverified};
 use crate::oci::Digest;
 use crate::storage::layout::{ALGORITHMS, LINK};
 use crate::storage::source::{Entry, EntryKind, Fault, Source};
 use crate::storage::tree::{Digests, Id, Link, Links, Target, Unlisted, Unverified};
 
-/// No digest that a registry knows is longer; a longer link is none.
+/// Longest content of a valid link.
 const LONGEST_LINK: usize = 200;
 
-/// A folder of links, before its digests have numbers.
+/// A directory of links, before its digests are numbered.
 #[derive(Default)]
 pub(super) struct FoundLinks {
     links: Vec<FoundLink>,
@@ -27,9 +27,9 @@ struct FoundLink {
     target: FoundTarget,
 }
 
-/// Where a link points, before its digest has a number.
+/// The target of a link, before its digest is numbered.
 pub(super) enum FoundTarget {
-    /// At the digest that its folder is named after.
+    /// The digest in its path.
     Same,
     Digest(Digest),
     Absent,
@@ -37,7 +37,7 @@ pub(super) enum FoundTarget {
     Unreadable(Box<Fault>),
 }
 
-/// Reads a folder of links, sorted by path as collectors walk it.
+/// Reads a directory of links, sorted by path like collectors visit it.
 pub(super) fn read_links(source: &dyn Source, folder: PathBuf, noted: &mut Vec<Unverified>) -> FoundLinks {
     let mut found = FoundLinks::default();
     let mut entries = match source.list(&folder) {
@@ -84,17 +84,17 @@ fn read_algorithm(
         }
         (found, noted)
     };
-    // A chunk is some 100 µs of work.
+    // A chunk takes about 100 µs.
     let chunks: Vec<_> = entries
         .par_chunks(32)
         .map(|chunk| {
-            let mut whole = (FoundLinks::default(), Vec::new());
-            whole.0.links.reserve_exact(chunk.len());
+            let mut all = (FoundLinks::default(), Vec::new());
+            all.0.links.reserve_exact(chunk.len());
             for (found, noted) in chunk.iter().map(read) {
-                whole.0.extend(found);
-                whole.1.extend(noted);
+                all.0.extend(found);
+                all.1.extend(noted);
             }
-            whole
+            all
         })
         .collect();
     found.links.reserve(entries.len());
@@ -104,7 +104,7 @@ fn read_algorithm(
     }
 }
 
-/// Looks for links where no registry puts one: collectors take a file called `link` at any depth.
+/// Reads links in unexpected places: collectors read a file named `link` at any depth.
 fn read_anywhere(
     source: &dyn Source,
     path: PathBuf,
@@ -131,7 +131,7 @@ fn read_anywhere(
     }
 }
 
-/// Reads one link, in the folder that is named after a digest.
+/// Reads a link; `folder` is the digest in its path.
 pub(super) fn read_link(source: &dyn Source, path: &Path, folder: &str, noted: &mut Vec<Unverified>) -> FoundTarget {
     match source.read(path, LONGEST_LINK) {
         Ok(content) if !folder.is_empty() && content == folder.as_bytes() => FoundTarget::Same,
@@ -140,7 +140,7 @@ pub(super) fn read_link(source: &dyn Source, path: &Path, folder: &str, noted: &
         Err(fault) => {
             noted.push(unverified(path, &fault));
             match fault {
-                // A folder of that name is walked into by collectors, and found by nobody.
+                // Collectors descend into a directory of that name, and no lookup finds it.
                 Fault::Dangling | Fault::Folder => FoundTarget::Absent,
                 fault => FoundTarget::Unreadable(Box::new(fault)),
             }
@@ -148,7 +148,7 @@ pub(super) fn read_link(source: &dyn Source, path: &Path, folder: &str, noted: &
     }
 }
 
-/// The digest in a link. Registries know three algorithms and take no newline.
+/// The digest in a link. Registries accept three algorithms and no newline.
 pub fn parse_link(content: &[u8]) -> Option<Digest> {
     let digest: Digest = std::str::from_utf8(content).ok()?.parse().ok()?;
     digest.algorithm().is_some().then_some(digest)
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_a_digest_and_nothing_else() {
+    fn links_contain_only_a_digest() {
         let hex = "ab".repeat(32);
         assert!(parse_link(format!("sha256:{hex}").as_bytes()).is_some());
         for content in ["".to_string(), format!("sha256:{hex}\n"), "sha256:ab".to_string(), format!("md5:{hex}")] {

@@ -1,11 +1,11 @@
-//! Reads the manifests: their bytes are hashed and parsed, and forgotten.
+//! Reads, hashes and parses the manifests.
 
 use std::collections::HashMap;
 
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::unverified;
+use super::note::unverified;
 use crate::oci::{Descriptor, Digest, Manifest as Parsed, ManifestError, Platform, Unusable, parse_manifest};
 use crate::storage::collector::{is_plain, references};
 use crate::storage::layout;
@@ -14,14 +14,13 @@ use crate::storage::tree::{
     Blob, Collected, Content, Digests, Edge, Id, Manifest, Repository, Role, Target, Tree, Unverified,
 };
 
-/// Registries serve no larger ones, and their collectors stop at them.
+/// Registries serve no larger manifests, and their collectors abort at them.
 const LARGEST_MANIFEST: usize = 4 * 1024 * 1024;
 
-/// Manifests that are held before their digests get numbers.
+/// Manifests whose digests are numbered together.
 const BATCH: usize = 4096;
 
-/// Reads every manifest that a revision or tag points at, then their children, and so on: the bytes of a child can be
-/// there without its link.
+/// Reads the targets of revisions and tags, their children, and so on: a child's data can exist without its link.
 pub(super) fn read(source: &dyn Source, tree: &mut Tree) {
     let mut asked: FxHashSet<Id> = FxHashSet::default();
     let mut numbers = Platforms::default();
@@ -37,7 +36,7 @@ pub(super) fn read(source: &dyn Source, tree: &mut Tree) {
             let named: Vec<(Named, Vec<Named>)> = batch.iter().map(named).collect();
             let read_batch =
                 || named.par_iter().map(|((id, digest), aliases)| (*id, read_one(source, digest, aliases)));
-            // One batch gets its numbers while the next one is read.
+            // One batch is numbered while the next one is read.
             let keep_batch = || read.into_iter().for_each(|found| keep(found, tree, &mut numbers, &mut children));
             (read, ()) = rayon::join(|| read_batch().collect(), keep_batch);
         }
@@ -47,7 +46,12 @@ pub(super) fn read(source: &dyn Source, tree: &mut Tree) {
     tree.platforms = numbers.platforms;
 }
 
-fn keep((id, found): (Id, Result<Found, Unread>), tree: &mut Tree, platforms: &mut Platforms, children: &mut Vec<Id>) {
+fn keep(
+    (id, found): (Id, Result<FoundManifest, Unread>),
+    tree: &mut Tree,
+    platforms: &mut Platforms,
+    children: &mut Vec<Id>,
+) {
     match found {
         Ok(found) => {
             tree.wrong_aliases.extend(found.wrong_aliases.iter().map(|alias| (*alias, id)));
@@ -70,7 +74,7 @@ fn manifest_targets(repository: &Repository) -> Vec<Id> {
     revisions.chain(tags).filter_map(target).collect()
 }
 
-/// Digests in another algorithm that stand for the same bytes: pushing by sha512 leaves a link that says sha256.
+/// Digests of the same data in another algorithm: a push by sha512 leaves a link to sha256.
 fn aliases(tree: &Tree) -> FxHashMap<Id, Vec<Id>> {
     let mut aliases: FxHashMap<Id, Vec<Id>> = FxHashMap::default();
     for link in tree.repositories.iter().flat_map(|repository| &repository.revisions.entries) {
@@ -84,14 +88,14 @@ fn aliases(tree: &Tree) -> FxHashMap<Id, Vec<Id>> {
     aliases
 }
 
-/// A digest with its number, apart from the tree that gets more of them meanwhile.
+/// A digest with its number, copied because the tree grows meanwhile.
 type Named = (Id, Digest);
 
-/// A manifest, before its digests have numbers.
-struct Found {
-    content: Result<Vec<FoundEdge>, NotWhole>,
+/// A manifest, before its digests are numbered.
+struct FoundManifest {
+    content: Result<Vec<FoundEdge>, Invalid>,
     unusable: Option<Box<str>>,
-    /// `None`: both collectors take what a puller takes.
+    /// `None`: both collectors read it like clients.
     collected: Option<[Result<Vec<Digest>, String>; 2]>,
     wrong_aliases: Vec<Id>,
 }
@@ -106,19 +110,19 @@ struct FoundEdge {
     attestation: bool,
 }
 
-enum NotWhole {
+enum Invalid {
     WrongDigest { actual: Digest, also: Option<String> },
     Malformed(String),
     SchemaOne,
 }
 
-/// Bytes that were there, and cannot be read.
+/// Data that exists but cannot be read.
 struct Unread {
     state: Blob,
     note: Unverified,
 }
 
-fn read_one(source: &dyn Source, digest: &Digest, aliases: &[Named]) -> Result<Found, Unread> {
+fn read_one(source: &dyn Source, digest: &Digest, aliases: &[Named]) -> Result<FoundManifest, Unread> {
     let path = layout::data(digest);
     let bytes = source.read(&path, LARGEST_MANIFEST).map_err(|fault| {
         let note = unverified(&path, &fault);
@@ -128,8 +132,8 @@ fn read_one(source: &dyn Source, digest: &Digest, aliases: &[Named]) -> Result<F
     if bytes.len() > LARGEST_MANIFEST {
         let why = "larger than 4 MiB, which no registry serves as a manifest".to_string();
         let collected = Some([(); 2].map(|()| Err(why.clone())));
-        let content = Err(NotWhole::Malformed(why));
-        return Ok(Found { content, unusable: None, collected, wrong_aliases: Vec::new() });
+        let content = Err(Invalid::Malformed(why));
+        return Ok(FoundManifest { content, unusable: None, collected, wrong_aliases: Vec::new() });
     }
     let hashes_to_another = |expected: &Digest| {
         let actual = Digest::of(expected.algorithm()?, &bytes);
@@ -142,15 +146,15 @@ fn read_one(source: &dyn Source, digest: &Digest, aliases: &[Named]) -> Result<F
     let collected = (wrong.is_some() || parsed.is_err() || !is_plain(&bytes)).then(|| references(&bytes));
     let unusable = parsed.as_ref().ok().and_then(|parsed| Unusable::summary(parsed.unusable.iter()));
     let content = match (wrong, parsed, &collected) {
-        (None, Err(ManifestError::SchemaOne), _) => Err(NotWhole::SchemaOne),
-        (None, Err(ManifestError::Malformed(why)), _) => Err(NotWhole::Malformed(why)),
-        // A registry parses before it serves.
-        (None, Ok(_), Some([Err(why), Err(_)])) => Err(NotWhole::Malformed(why.clone())),
+        (None, Err(ManifestError::SchemaOne), _) => Err(Invalid::SchemaOne),
+        (None, Err(ManifestError::Malformed(why)), _) => Err(Invalid::Malformed(why)),
+        // A registry parses a manifest before serving it.
+        (None, Ok(_), Some([Err(why), Err(_)])) => Err(Invalid::Malformed(why.clone())),
         (None, Ok(parsed), _) => Ok(edges(parsed)),
-        (Some(actual), Err(ManifestError::Malformed(why)), _) => Err(NotWhole::WrongDigest { actual, also: Some(why) }),
-        (Some(actual), ..) => Err(NotWhole::WrongDigest { actual, also: None }),
+        (Some(actual), Err(ManifestError::Malformed(why)), _) => Err(Invalid::WrongDigest { actual, also: Some(why) }),
+        (Some(actual), ..) => Err(Invalid::WrongDigest { actual, also: None }),
     };
-    Ok(Found { content, unusable: unusable.map(Into::into), collected, wrong_aliases })
+    Ok(FoundManifest { content, unusable: unusable.map(Into::into), collected, wrong_aliases })
 }
 
 fn edges(parsed: Parsed) -> Vec<FoundEdge> {
@@ -170,13 +174,13 @@ fn edges(parsed: Parsed) -> Vec<FoundEdge> {
     children.chain(config).chain(layers).map(edge).collect()
 }
 
-impl Found {
+impl FoundManifest {
     fn into_manifest(self, digests: &mut Digests, platforms: &mut Platforms) -> Manifest {
         let content = match self.content {
             Ok(edges) => Content::Manifest(edges.into_iter().map(|edge| edge.into_edge(digests, platforms)).collect()),
-            Err(NotWhole::WrongDigest { actual, also }) => Content::WrongDigest { actual, also },
-            Err(NotWhole::Malformed(why)) => Content::Malformed(why),
-            Err(NotWhole::SchemaOne) => Content::SchemaOne,
+            Err(Invalid::WrongDigest { actual, also }) => Content::WrongDigest { actual, also },
+            Err(Invalid::Malformed(why)) => Content::Malformed(why),
+            Err(Invalid::SchemaOne) => Content::SchemaOne,
         };
         let collected = match self.collected {
             None => [Collected::AsPulled, Collected::AsPulled],
@@ -205,7 +209,7 @@ impl FoundEdge {
     }
 }
 
-/// Every platform once.
+/// Platforms by number.
 #[derive(Default)]
 struct Platforms {
     platforms: Vec<Platform>,

@@ -1,21 +1,20 @@
 //! Reads a storage into a [`Tree`], in parallel.
 //!
-//! What a push writes last is read first (tags, revisions, layer links, blobs), so that a push meanwhile leaves no link
-//! whose target was looked for too early.
+//! The order is the reverse of a push (tags, revisions, layer links, blobs), so that a concurrent push leaves no link
+//! whose target was looked up too early.
 
 mod blobs;
 mod links;
 mod manifests;
+mod note;
 mod repositories;
-
-use std::path::{Path, PathBuf};
 
 pub(super) use links::parse_link;
 
-use super::source::{Fault, Source};
-use super::tree::{Tree, Unlisted, Unverified, display};
+use super::source::Source;
+use super::tree::Tree;
 
-/// Reads everything but the layers' bytes.
+/// Reads everything except the data of layers.
 pub fn read(source: &dyn Source) -> Tree {
     let mut tree = Tree::default();
     let found = repositories::find(source);
@@ -25,18 +24,4 @@ pub fn read(source: &dyn Source) -> Tree {
     tree.unverified.sort();
     tree.unverified.dedup();
     tree
-}
-
-fn unverified(path: &Path, detail: impl ToString) -> Unverified {
-    Unverified { path: display(path), detail: detail.to_string() }
-}
-
-/// Notes a folder that could not be listed, unless there is none.
-fn unlisted(path: PathBuf, fault: Fault, noted: &mut Vec<Unverified>) -> Option<Unlisted> {
-    if fault == Fault::Absent {
-        return None;
-    }
-    noted.push(unverified(&path, format!("a folder that {fault}")));
-    // A link into nowhere is no folder to a registry.
-    (!fault.is_absence()).then_some(Unlisted { path, fault })
 }

@@ -1,4 +1,4 @@
-//! Finds the repositories and reads their links.
+//! Finds repositories and reads their links.
 
 use std::cmp::Ordering;
 use std::ffi::OsString;
@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicUsize, Ordering as AtomicOrdering};
 use rayon::prelude::*;
 
 use super::links::{FoundLinks, FoundTarget, read_link, read_links};
-use super::{unlisted, unverified};
+use super::note::{unlisted, unverified};
 use crate::storage::layout;
 use crate::storage::source::{Entry, EntryKind, Fault, Source};
 use crate::storage::tree::{Repository, Tag, Tags, Tree, Unlisted, Unverified};
 
-/// Symbolic links to folders that are followed in one walk: links across each other would make it endless.
+/// Limit for symbolic links to directories in one walk, which would not end if they refer to each other.
 const MOST_LINKED_FOLDERS: usize = 10_000;
 
-/// What a walk through the repositories found, before digests have numbers.
+/// Repositories, before digests are numbered.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct FoundRepositories {
     repositories: Vec<FoundRepository>,
     is_absent: bool,
     unlisted: Vec<Unlisted>,
@@ -40,8 +40,8 @@ struct FoundTags {
     unlisted: Option<Unlisted>,
 }
 
-/// Finds all repositories, in the order of a collector's walk.
-pub(super) fn find(source: &dyn Source) -> Found {
+/// Finds all repositories, in the order of collectors.
+pub(super) fn find(source: &dyn Source) -> FoundRepositories {
     let walk = Walk { source, linked_folders: AtomicUsize::new(0) };
     let mut found = walk.folder(Path::new(""));
     found.is_absent = found.repositories.is_empty()
@@ -55,10 +55,10 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Walks a folder, depth first. Names that begin with `_` belong to the repository that the folder is.
-    fn folder(&self, name: &Path) -> Found {
+    /// Walks a directory, depth first. Names that start with `_` belong to the repository itself.
+    fn folder(&self, name: &Path) -> FoundRepositories {
         let path = layout::repository(name);
-        let mut found = Found::default();
+        let mut found = FoundRepositories::default();
         let mut entries = match self.source.list(&path) {
             Ok(entries) => entries,
             Err(fault) => {
@@ -78,8 +78,9 @@ impl Walk<'_> {
             .iter()
             .filter(|entry| !entry.name.as_encoded_bytes().starts_with(b"_"))
             .partition(|entry| entry.name.as_encoded_bytes().cmp(b"_") == Ordering::Less);
-        let below =
-            |entries: Vec<&Entry>| -> Vec<Found> { entries.par_iter().map(|entry| self.entry(name, entry)).collect() };
+        let below = |entries: Vec<&Entry>| -> Vec<FoundRepositories> {
+            entries.par_iter().map(|entry| self.entry(name, entry)).collect()
+        };
         let (before, (own, after)) = rayon::join(
             || below(before),
             || {
@@ -91,7 +92,7 @@ impl Walk<'_> {
         found
     }
 
-    fn entry(&self, parent: &Path, entry: &Entry) -> Found {
+    fn entry(&self, parent: &Path, entry: &Entry) -> FoundRepositories {
         let name = parent.join(&entry.name);
         match entry.kind {
             EntryKind::Folder => self.folder(&name),
@@ -99,12 +100,13 @@ impl Walk<'_> {
                 None => self.folder(&name),
                 Some(why) => {
                     let path = layout::repository(&name);
-                    let mut found = Found { noted: vec![unverified(&path, why)], ..Found::default() };
+                    let mut found =
+                        FoundRepositories { noted: vec![unverified(&path, why)], ..FoundRepositories::default() };
                     found.unlisted.push(Unlisted { path, fault: Fault::Unreadable(why.to_string()) });
                     found
                 }
             },
-            EntryKind::File | EntryKind::Unusable(_) => Found::default(),
+            EntryKind::File | EntryKind::Unusable(_) => FoundRepositories::default(),
         }
     }
 
@@ -112,21 +114,21 @@ impl Walk<'_> {
         let linked = layout::repository(name);
         let above = name.ancestors().skip(1).map(layout::repository);
         if above.into_iter().any(|above| self.source.is_same_folder(&above, &linked)) {
-            Some("a symbolic link to a folder above it")
+            Some("a symbolic link to a parent directory")
         } else if self.linked_folders.fetch_add(1, AtomicOrdering::Relaxed) >= MOST_LINKED_FOLDERS {
-            Some("one symbolic link more than this program follows (10000)")
+            Some("more symbolic links than this program follows (10000)")
         } else {
             None
         }
     }
 
-    fn repository(&self, name: &Path, has_layers: bool, has_manifests: bool) -> Found {
+    fn repository(&self, name: &Path, has_layers: bool, has_manifests: bool) -> FoundRepositories {
         let mut noted = Vec::new();
         let tags = self.tags(name, &mut noted);
         let revisions = read_links(self.source, layout::revisions(name), &mut noted);
         let layers = read_links(self.source, layout::layers(name), &mut noted);
         let repository = FoundRepository { name: name.to_owned(), has_layers, has_manifests, revisions, layers, tags };
-        Found { repositories: vec![repository], noted, ..Found::default() }
+        FoundRepositories { repositories: vec![repository], noted, ..FoundRepositories::default() }
     }
 
     fn tags(&self, name: &Path, noted: &mut Vec<Unverified>) -> Option<FoundTags> {
@@ -165,14 +167,14 @@ impl Walk<'_> {
     }
 }
 
-impl Found {
+impl FoundRepositories {
     fn extend(&mut self, other: Self) {
         self.repositories.extend(other.repositories);
         self.unlisted.extend(other.unlisted);
         self.noted.extend(other.noted);
     }
 
-    /// Gives every digest its number.
+    /// Numbers the digests.
     pub(super) fn into_tree(self, tree: &mut Tree) {
         tree.has_no_repositories_folder = self.is_absent;
         tree.unlisted = self.unlisted;

@@ -1,71 +1,71 @@
-//! What a manifest says, as a tree keeps it.
+//! A manifest in a tree.
 
-use super::Id;
+use super::digests::Id;
 use crate::oci::Digest;
 
-/// What the bytes of a manifest say.
+/// A manifest that was read.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    /// What a puller makes of them.
+    /// How clients read it.
     pub content: Content,
-    /// What is wrong with descriptors of it that lead nowhere, in words.
+    /// Its unusable descriptors, in words.
     pub unusable: Option<Box<str>>,
-    /// What the collectors of registry 2 and 3 make of them.
+    /// How the collectors of registry 2 and 3 read it.
     pub collected: [Collected; 2],
 }
 
-/// What a puller makes of a manifest's bytes.
+/// How clients read a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A manifest that needs these.
+    /// A manifest with these references.
     Manifest(Box<[Edge]>),
-    /// Not the bytes of their digest; `also` says if they are no manifest either.
+    /// Data that does not match its digest.
     WrongDigest {
-        /// What they hash to.
+        /// The digest of the data.
         actual: Digest,
-        /// Why they are no manifest, if they are none.
+        /// Why the data is not a manifest either.
         also: Option<String>,
     },
-    /// Bytes that are no manifest.
+    /// Data that is not a manifest.
     Malformed(String),
     /// Docker schema 1, which this program does not check.
     SchemaOne,
 }
 
-/// What a collector makes of a manifest's bytes.
+/// How a collector reads a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Collected {
-    /// It takes the references of [`Content::Manifest`].
+    /// It marks the references of [`Content::Manifest`].
     AsPulled,
-    /// It takes these.
+    /// It marks these references.
     References(Box<[Id]>),
-    /// It stops, and so does the collection.
+    /// It aborts.
     Refused(Box<str>),
 }
 
-/// What a manifest needs.
+/// A reference in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edge {
-    /// The digest that it names.
+    /// The referenced digest.
     pub digest: Id,
-    /// What it is there.
+    /// The role of the referenced object.
     pub role: Role,
-    /// Its length, as the manifest says.
+    /// The size in the descriptor.
     pub size: Option<u64>,
     /// The number of its platform in [`Tree::platforms`](super::Tree::platforms).
     pub platform: Option<u16>,
-    /// True if the manifest states a negative length.
+    /// True if the descriptor has a negative size.
     pub has_negative_size: bool,
-    /// True if it can be had from elsewhere, so that its absence is normal.
+    /// True if it can be downloaded from elsewhere, so that its absence is normal.
     pub may_be_absent: bool,
     /// True for a BuildKit attestation.
     pub attestation: bool,
 }
 
-/// What something is to the manifest that names it.
+/// The role of an object in a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// A manifest of an index, not another content that an index names.
+    /// A manifest in an index.
     Child,
     /// A config.
     Config,
@@ -74,7 +74,7 @@ pub enum Role {
 }
 
 impl Manifest {
-    /// What it needs; nothing if its bytes are not to be trusted.
+    /// Its references; none if its data is not trustworthy.
     pub fn edges(&self) -> &[Edge] {
         match &self.content {
             Content::Manifest(edges) => edges,

@@ -1,122 +1,76 @@
-//! A registry's storage as a scan holds it: links, lengths and what manifests name, never bytes. Everything after the
-//! reading is a pure function of this.
+//! A registry's storage in memory: links, lengths and manifest references, no bytes. Everything after the reading is a
+//! pure function of it.
 
+mod digests;
 mod manifest;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use indexmap::IndexSet;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub use digests::{Digests, Id};
 pub use manifest::{Collected, Content, Edge, Manifest, Role};
 
 use super::source::Fault;
 use crate::oci::{Digest, Platform};
 
-/// A digest, by its number in [`Digests`]: a million links name each digest many times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id(u32);
-
-impl Id {
-    /// Its number, to index a vector with.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// Every digest that a storage tree names, once.
-#[derive(Clone, Debug, Default)]
-pub struct Digests(IndexSet<Digest>);
-
-impl Digests {
-    /// The number of a digest, which becomes known with it.
-    ///
-    /// # Panics
-    ///
-    /// If there are more than four billion digests, which would take some terabytes of links.
-    pub fn intern(&mut self, digest: Digest) -> Id {
-        let index = self.0.insert_full(digest).0;
-        Id(u32::try_from(index).expect("fewer than four billion digests"))
-    }
-
-    /// The digest of a number.
-    pub fn get(&self, id: Id) -> &Digest {
-        &self.0[id.index()]
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// True if there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// All numbers.
-    pub fn ids(&self) -> impl Iterator<Item = Id> + use<> {
-        (0..u32::try_from(self.len()).unwrap_or(u32::MAX)).map(Id)
-    }
-}
-
 /// A registry's storage.
 #[derive(Debug, Default)]
 pub struct Tree {
-    /// All digests that occur.
+    /// All digests.
     pub digests: Digests,
-    /// In the order in which collectors visit them: depth first, sorted by name.
+    /// Repositories in the order of collectors: depth first, sorted by name.
     pub repositories: Vec<Repository>,
-    /// Set if there is no folder of repositories.
+    /// True if the directory of repositories is absent.
     pub has_no_repositories_folder: bool,
-    /// Folders that may hold repositories and could not be listed.
+    /// Directories that may contain repositories and could not be listed.
     pub unlisted: Vec<Unlisted>,
-    /// What lies in the blob store.
+    /// The blob store.
     pub blobs: Blobs,
-    /// The manifests whose bytes were read, by the digest under which the bytes lie.
+    /// Manifests that were read, by the digest of their path.
     pub manifests: FxHashMap<Id, Manifest>,
-    /// Revision links that point at bytes of another digest, although in another algorithm, so that only hashing tells:
-    /// the digest that they stand for, and their target.
+    /// Revision links whose target has another algorithm, and whose data does not match: the link's digest and its
+    /// target.
     pub wrong_aliases: FxHashSet<(Id, Id)>,
-    /// Platforms that manifests name.
+    /// Platforms in manifests.
     pub platforms: Vec<Platform>,
-    /// What nobody can judge.
+    /// What could not be verified.
     pub unverified: Vec<Unverified>,
 }
 
-/// A folder that could not be listed, so that what it holds is unknown.
+/// A directory that could not be listed, so that its content is unknown.
 #[derive(Clone, Debug)]
 pub struct Unlisted {
-    /// Which, relative to the `v2` folder.
+    /// The directory, relative to `v2`.
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub fault: Fault,
 }
 
-/// Something in the storage that could not be judged.
+/// Something in the storage that could not be verified.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Unverified {
-    /// Where, relative to the `v2` folder.
+    /// The path, relative to `v2`.
     pub path: String,
-    /// What was seen, in words.
+    /// The reason, in words.
     pub detail: String,
 }
 
 /// A repository's links.
 #[derive(Clone, Debug)]
 pub struct Repository {
-    /// Its folder, relative to the folder of repositories.
+    /// Its name, which is its path below `repositories`.
     pub name: PathBuf,
-    /// True if it has a folder of layer links, by which registry 2 enumerates it.
+    /// True if it has `_layers`, by which registry 2 enumerates it.
     pub has_layers: bool,
-    /// True if it has a folder of manifests, by which registry 3 enumerates it.
+    /// True if it has `_manifests`, by which registry 3 enumerates it.
     pub has_manifests: bool,
     /// The revision links.
     pub revisions: Links,
     /// The layer links.
     pub layers: Links,
-    /// The tags; `None` if there is no folder of them.
+    /// The tags; `None` if their directory is absent.
     pub tags: Option<Tags>,
 }
 
@@ -125,27 +79,27 @@ pub struct Repository {
 pub struct Tags {
     /// Sorted by name.
     pub entries: Vec<Tag>,
-    /// Set if they could not be listed to their end.
+    /// Set if they could not be listed completely.
     pub unlisted: Option<Unlisted>,
 }
 
 /// A tag.
 #[derive(Clone, Debug)]
 pub struct Tag {
-    /// Its folder's name, legal or not.
+    /// Its name, valid or not.
     pub name: OsString,
-    /// What it names now.
+    /// Its current target.
     pub current: Target,
 }
 
-/// A folder of links, one for each digest.
+/// A directory of links, one per digest.
 #[derive(Clone, Debug, Default)]
 pub struct Links {
-    /// Sorted by path, as collectors walk them.
+    /// Sorted by path, like collectors visit them.
     pub entries: Vec<Link>,
-    /// Set if the folder is absent.
+    /// True if the directory is absent.
     pub is_absent: bool,
-    /// Folders in it that could not be listed.
+    /// Directories in it that could not be listed.
     pub unlisted: Vec<Unlisted>,
     pub(super) by_digest: FxHashMap<Id, u32>,
 }
@@ -153,27 +107,27 @@ pub struct Links {
 /// A link.
 #[derive(Clone, Debug)]
 pub struct Link {
-    /// The digest that its folder is named after; `None` if it lies where no registry puts one.
+    /// The digest in its path; `None` in an unexpected place.
     pub digest: Option<Id>,
-    /// Where it points.
+    /// Its target.
     pub target: Target,
 }
 
-/// Where a link points: its content decides, not its path.
+/// The target of a link, which is its content and not its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// At the blob of this digest.
+    /// The blob with this digest.
     Digest(Id),
-    /// The link's folder is there and the link is not.
+    /// The link's directory exists, but not the link.
     Absent,
-    /// The link's content is no digest, or one that no registry knows.
+    /// The content is not a digest, or one with an unknown algorithm.
     Unparsable,
     /// The link could not be read.
     Unreadable(Box<Fault>),
 }
 
 impl Links {
-    /// Where the link of a digest points; a link that might lie in a folder that could not be listed is unreadable.
+    /// The target of a digest's link; unreadable if the link may be in a directory that could not be listed.
     pub fn target(&self, digest: Id) -> Target {
         match (self.by_digest.get(&digest), self.unlisted.first()) {
             (Some(&index), _) => self.entries[index as usize].target.clone(),
@@ -182,7 +136,7 @@ impl Links {
         }
     }
 
-    /// True if the folder of a digest's link is there, with a link in it or without.
+    /// True if the directory of a digest's link exists, with or without the link.
     pub fn has_folder(&self, digest: Id) -> bool {
         self.by_digest.contains_key(&digest)
     }
@@ -191,30 +145,30 @@ impl Links {
 /// The blob store.
 #[derive(Clone, Debug, Default)]
 pub struct Blobs {
-    /// By digest number; digests that were learned later lie behind the end.
+    /// By digest number; digests added later are beyond the end.
     pub(super) states: Vec<Blob>,
-    /// Set if there is no folder of blobs.
+    /// True if the directory of blobs is absent.
     pub is_absent: bool,
-    /// Folders that could not be listed, as prefixes of `algorithm/hex`.
+    /// Directories that could not be listed, as prefixes of `algorithm/hex`.
     pub(super) unlisted: Vec<(String, Fault)>,
-    /// Files called `data` where no registry puts one.
+    /// Files named `data` in unexpected places.
     pub strays: Vec<PathBuf>,
 }
 
-/// The bytes of a digest.
+/// The data of a digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Blob {
-    /// There are none.
+    /// There is no data.
     #[default]
     Absent,
-    /// There are this many.
+    /// The size in bytes.
     Present(u64),
-    /// Nobody knows.
+    /// It could not be determined.
     Unknown(Box<Fault>),
 }
 
 impl Tree {
-    /// The state of the bytes of a digest.
+    /// The data of a digest.
     pub fn blob(&self, id: Id) -> Blob {
         match self.blobs.states.get(id.index()) {
             None | Some(Blob::Absent) => self.blobs.unlisted_fault(self.digests.get(id)).unwrap_or(Blob::Absent),
@@ -222,7 +176,7 @@ impl Tree {
         }
     }
 
-    /// True if a link of a digest points at bytes that are known to be another's.
+    /// True if a digest's link points at data that is known not to match.
     pub fn is_misdirected(&self, digest: Id, target: Id) -> bool {
         let algorithm = |id| self.digests.get(id).algorithm();
         digest != target && (algorithm(digest) == algorithm(target) || self.wrong_aliases.contains(&(digest, target)))
@@ -233,7 +187,7 @@ impl Tree {
         self.blobs.states.iter().filter(|state| matches!(state, Blob::Present(_))).count()
     }
 
-    /// The platform of an edge, in words.
+    /// The platform of an edge.
     pub fn platform(&self, edge: &Edge) -> Option<&Platform> {
         self.platforms.get(usize::from(edge.platform?))
     }
@@ -250,7 +204,7 @@ impl Blobs {
     }
 }
 
-/// A path in words; bytes of no encoding are escaped.
+/// A path as text; bytes that are not UTF-8 are escaped.
 pub fn display(path: &std::path::Path) -> String {
     match path.to_str() {
         Some(text) => text.to_string(),

@@ -82,12 +82,12 @@ fn pipes_sockets_and_links_into_nowhere_are_reported_and_hang_nothing() {
         &[
             (&layer_link("app", &layer), "a pipe"),
             (&own_data, "a pipe"),
-            (&revision_link("app", &child), "a symbolic link into nowhere"),
+            (&revision_link("app", &child), "a dangling symbolic link"),
             ("repositories/app/_manifests/tags/odd", "a pipe"),
             ("repositories/pipe", "a pipe"),
-            ("blobs/sha256/dangling", "a symbolic link into nowhere"),
+            ("blobs/sha256/dangling", "a dangling symbolic link"),
             ("blobs/socket", "a socket"),
-            ("repositories/app/_manifests/tags/folder/current/link", "a folder"),
+            ("repositories/app/_manifests/tags/folder/current/link", "a directory"),
             ("repositories/self", "cannot be followed"),
         ],
     );
@@ -114,14 +114,14 @@ fn names_in_no_encoding_and_links_in_circles_are_reported() {
     assert_noted(
         &report,
         &[
-            (r"repositories/caf\xe9", "not a legal repository name"),
-            (r"repositories/app/_manifests/tags/\xff", "not a legal tag"),
-            ("repositories/app/up", "a symbolic link to a folder above it"),
+            (r"repositories/caf\xe9", "not a valid repository name"),
+            (r"repositories/app/_manifests/tags/\xff", "not a valid tag"),
+            ("repositories/app/up", "a symbolic link to a parent directory"),
         ],
     );
     assert_eq!(report.repositories, 3, "a linked repository is one of its own");
     let aborts: Vec<_> = report.garbage_collection.iter().map(|it| it.aborts.clone().unwrap_or_default()).collect();
-    assert!(aborts.iter().all(|why| why.contains("symbolic link to a folder above it")), "{aborts:?}");
+    assert!(aborts.iter().all(|why| why.contains("symbolic link to a parent directory")), "{aborts:?}");
     let (json, mut text) = (serde_json::to_string(&report).unwrap(), Vec::new());
     let whole = registry_integrity_probe::storage::ScanReport { roots: vec![report], not_scanned: Vec::new() };
     registry_integrity_probe::render::scan(&whole, Terminal::default(), &mut text).unwrap();

@@ -53,10 +53,10 @@ fn an_orphan_child_is_told_with_tags_platform_path_and_what_mends_it() {
     assert_eq!(set(&finding["tags"]), BTreeSet::from(["1.2", "latest"]));
     assert_eq!(finding["path"], serde_json::json!(["team/app:1.2", index.to_string(), child.to_string()]));
     assert!(detail(&finding).starts_with("linux/arm64: it has no revision link here"), "{finding}");
-    assert!(detail(&finding).contains("its bytes are still there: a push of the same manifest mends it"), "{finding}");
+    assert!(detail(&finding).contains("its data still exists: a push of the same manifest repairs it"), "{finding}");
 
     storage.tree.remove(&data(&child));
-    assert!(detail(&storage.finding(&[])).contains("its bytes are gone too"));
+    assert!(detail(&storage.finding(&[])).contains("its data is missing too"));
 }
 
 #[test]
@@ -66,15 +66,11 @@ fn each_class_has_its_name() {
     let own_layer = layer.clone();
     type Spoil = Box<dyn Fn(&Storage)>;
     let spoils: Vec<(&str, &str, Spoil)> = vec![
-        ("missing_data", "its bytes are gone", Box::new(move |it| it.tree.remove(&data(&child(it))))),
+        ("missing_data", "its data is missing", Box::new(move |it| it.tree.remove(&data(&child(it))))),
+        ("missing_layer", "its data still exists", Box::new(move |it| it.tree.remove(&layer_link("team/app", &layer)))),
         (
             "missing_layer",
-            "its bytes are still there",
-            Box::new(move |it| it.tree.remove(&layer_link("team/app", &layer))),
-        ),
-        (
-            "missing_layer",
-            "the layer's link is there and its bytes are gone",
+            "the layer's link exists, but its data is missing",
             Box::new(move |it| it.tree.remove(&data(&own_layer))),
         ),
         (
@@ -99,29 +95,29 @@ fn each_class_has_its_name() {
         ),
         (
             "dangling_tag",
-            "it names nothing",
+            "it has no target",
             Box::new(|it| it.tree.remove("repositories/team/app/_manifests/tags/1.2/current")),
         ),
         (
             "dangling_tag",
-            "what it names is not served",
+            "its target is not served",
             Box::new(|it| it.tree.remove(&revision_link("team/app", &it.index.digest()))),
         ),
         (
             "size_mismatch",
-            "3 bytes are there, and its manifest says 6",
+            "the size is 3 bytes, but its manifest says 6",
             Box::new(|it| it.tree.write(&data(&Digest::sha256(b"shared")), b"sha")),
         ),
         ("size_mismatch", "its index says", Box::new(move |it| it.tree.write(&data(&child(it)), b"{}"))),
         (
             "digest_mismatch",
-            "hash to",
+            "hashes to",
             Box::new(|it| it.tree.write(&data(&it.index.digest()), b"{\"schemaVersion\":2,\"manifests\":[]}")),
         ),
-        ("digest_mismatch", "are no manifest", Box::new(|it| it.tree.write(&data(&it.index.digest()), b""))),
+        ("digest_mismatch", "is not a manifest", Box::new(|it| it.tree.write(&data(&it.index.digest()), b""))),
         (
             "malformed",
-            "no manifest",
+            "not a manifest",
             Box::new(|it| {
                 let digest = it.tree.blob(b"[]");
                 it.tree.write(&revision_link("team/app", &digest), digest.to_string().as_bytes());
@@ -196,7 +192,7 @@ fn json_has_the_documented_members_and_no_list_is_cut() {
     let said = predictions[0]["damage"][0]["detail"].as_str().unwrap();
     assert_eq!(
         said,
-        "`linux/arm64` of team/app:1.2 has no revision link any more: its bytes are still there, a plain collection \
+        "`linux/arm64` of team/app:1.2 has no revision link: its data still exists, but a plain collection \
          deletes its layers; push it again first"
     );
 }
@@ -216,7 +212,7 @@ fn with_an_engine_damage_to_come_and_a_failing_collection_count() {
     storage.tree.write("repositories/Not A Name/_layers/.keep", b"");
     let said = storage.scan(&["--engine", "2"]);
     assert_eq!(said.status, Exit::Failure, "{}", said.out);
-    assert!(words(&said.out).contains("would fail: repository Not A Name: not a legal name"), "{}", said.out);
+    assert!(words(&said.out).contains("would fail: repository Not A Name: not a valid name"), "{}", said.out);
     assert_eq!(storage.scan(&["--engine", "3"]).status, Exit::Unverified, "registry 3 does not see it");
 }
 
@@ -269,7 +265,7 @@ fn content_of_an_index_that_is_no_manifest_is_a_layer() {
     storage.tree.remove(&layer_link("team/cache", &layer));
     let finding = storage.finding(&[]);
     assert_eq!((finding["class"].as_str(), &finding["digest"]), (Some("missing_layer"), &json!(layer.to_string())));
-    assert!(detail(&finding).contains("its bytes are still there"), "{finding}");
+    assert!(detail(&finding).contains("its data still exists"), "{finding}");
 }
 
 #[test]
@@ -282,7 +278,7 @@ fn whole_bytes_that_are_no_manifest_are_not_to_be_removed() {
     storage.tree.push("team/app", &index, Some("odd"));
     let finding = storage.finding(&[]);
     assert_eq!(finding["class"], "orphan_child");
-    assert!(detail(&finding).contains("are no manifest") && !detail(&finding).contains("remove"), "{finding}");
+    assert!(detail(&finding).contains("is not a manifest") && !detail(&finding).contains("remove"), "{finding}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn an_orphan_is_named_its_loss_predicted_and_so_it_goes() {
         assert!(v2.join(data(&child.digest())).exists(), "the index still marks the child's bytes");
         let after = scan_for(&root, collector);
         let orphan = after.findings.iter().find(|finding| finding.class == Class::OrphanChild).unwrap();
-        assert!(orphan.detail.contains("those of 2 of the 3 that it needs are gone"), "{orphan:?}");
+        assert!(orphan.detail.contains("2 of the 3 objects that it needs are missing"), "{orphan:?}");
         assert_eq!(after.garbage_collection[0].damage, [], "there is nothing more to lose");
     }
 }
@@ -134,7 +134,7 @@ fn what_scan_says_mends_it_does() {
             let report = scan_for(&root, collector);
             assert_eq!(report.findings.len(), 1, "{report:#?}");
             assert_eq!(report.findings[0].class, class);
-            assert!(report.findings[0].detail.contains("a push of the same manifest mends it"), "{report:#?}");
+            assert!(report.findings[0].detail.contains("a push of the same manifest repairs it"), "{report:#?}");
             assert_eq!(put(), 201);
             assert_eq!(scan_for(&root, collector).findings, [], "{class} on registry {}", engine.number());
         }
@@ -142,7 +142,7 @@ fn what_scan_says_mends_it_does() {
         // Wrong bytes stay as they are, whatever the registry answers.
         std::fs::write(v2.join(&bytes), b"{}").unwrap();
         let report = scan_for(&root, collector);
-        assert!(report.findings[0].detail.contains("a push does not mend it"), "{report:#?}");
+        assert!(report.findings[0].detail.contains("a push does not repair it"), "{report:#?}");
         put();
         assert_eq!(std::fs::read(v2.join(&bytes)).unwrap(), b"{}");
         std::fs::remove_file(v2.join(&bytes)).unwrap();
