@@ -1,15 +1,15 @@
-//! The thread that sweeps run on.
+//! The thread on which sweeps run.
 
 use std::io;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// A runtime of one thread for the sweeps of all registries. One thread sends and judges more requests a second than
-/// registries answer (`cargo bench --bench load -- fast`); two of them wake each other for every answer, which costs half
-/// as much processor time again and delays each. Whoever opens the page meanwhile is served by other threads.
+/// A runtime with one thread for the sweeps of all registries. One thread handles more requests per second than registries
+/// answer (`cargo bench --bench load -- fast`); two wake each other for every response, which costs 50 % more CPU time. The
+/// web server has its own threads.
 pub struct SweepThread {
     handle: Handle,
-    /// Until it is dropped.
+    /// `None` once dropped.
     runtime: Option<Runtime>,
 }
 
@@ -18,20 +18,20 @@ impl SweepThread {
     ///
     /// # Errors
     ///
-    /// What the system says if it gives no thread.
+    /// The system's error if the thread cannot be created.
     pub fn start() -> io::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("sweeps").enable_all().build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
-    /// Where tasks are spawned that are to run there.
+    /// Spawns tasks on the thread.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 }
 
 impl Drop for SweepThread {
-    /// Without waiting: a name that is looked up may take its time, and tasks are dropped in the middle.
+    /// Does not wait for running tasks, since a name lookup can take long.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

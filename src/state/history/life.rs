@@ -1,4 +1,4 @@
-//! The life of a failure: how it changed between its first sight and its end.
+//! The life of a failure, from its first report to its resolution.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::oci::Image;
 use crate::report::{Failure, Reason, rfc3339};
 
-/// Changes that are kept of one life: the last ones.
+/// Changes stored per life; older ones are dropped.
 const CHANGES_LIMIT: usize = 50;
-/// Images that a change names of each sort; more are counted.
+/// Images listed as added or removed by a change; more are only counted.
 pub const NAMES_LIMIT: usize = 100;
 
-/// A failure that is known now.
+/// An open failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OpenLife {
-    /// Its number within the registry.
+    /// Number of the failure in the registry.
     pub id: u64,
     /// How it changed, in order.
     pub changes: Vec<Change>,
@@ -24,36 +24,36 @@ pub struct OpenLife {
     pub changed_in: u64,
 }
 
-/// A failure that is over.
+/// A resolved failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResolvedLife {
-    /// Its number within the registry.
+    /// Number of the failure in the registry.
     pub id: u64,
-    /// What it was when it was seen last.
+    /// The failure when it was last seen.
     pub failure: Failure,
     /// How it changed, in order.
     pub changes: Vec<Change>,
-    /// The end of the sweep that disproved it: the object was whole again, or nothing needed it any more.
+    /// End of the sweep that resolved it: the object was intact again, or no longer referenced.
     #[serde(with = "rfc3339")]
     pub disproved_at: SystemTime,
     /// The number of that sweep.
     pub changed_in: u64,
 }
 
-/// Something about a failure became another.
+/// A change of an open failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Change {
-    /// The end of the sweep that saw it.
+    /// End of the sweep that found it.
     #[serde(with = "rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub at: SystemTime,
-    /// What is wrong with the object, if that changed.
+    /// The reason, if it changed.
     pub reason: Option<ReasonChange>,
-    /// Which images it breaks, if that changed.
+    /// The affected images, if they changed.
     pub images: Option<ImagesChange>,
 }
 
-/// Another reason than before.
+/// A changed reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReasonChange {
     /// Before.
@@ -65,20 +65,20 @@ pub struct ReasonChange {
 /// Other images than before; at most 100 of each sort are named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ImagesChange {
-    /// Images that it breaks since then.
+    /// Images that it affects since then.
     #[schema(value_type = Vec<String>)]
     pub added: Vec<Image>,
-    /// How many these are.
+    /// Number of these images.
     pub added_count: usize,
-    /// Images that it does not break any more: they moved, or were deleted.
+    /// Images that it no longer affects, because they moved or were deleted.
     #[schema(value_type = Vec<String>)]
     pub removed: Vec<Image>,
-    /// How many these are.
+    /// Number of these images.
     pub removed_count: usize,
 }
 
 impl OpenLife {
-    /// Adds a change that a sweep saw.
+    /// Adds a change found by a sweep.
     pub(super) fn note(&mut self, change: Change, sweep: u64) {
         if self.changes.len() == CHANGES_LIMIT {
             self.changes.remove(0);
@@ -89,14 +89,14 @@ impl OpenLife {
 }
 
 impl ResolvedLife {
-    /// The end of a life.
+    /// Resolves an open failure.
     pub(super) fn of(life: OpenLife, failure: Failure, disproved_at: SystemTime, sweep: u64) -> Self {
         Self { id: life.id, failure, changes: life.changes, disproved_at, changed_in: sweep }
     }
 }
 
 impl Change {
-    /// What is different between two sights of one failure, if anything is.
+    /// The differences between two reports of a failure, if any.
     pub(super) fn between(before: &Failure, now: &Failure, at: SystemTime) -> Option<Self> {
         let reason = (before.reason != now.reason).then_some(ReasonChange { from: before.reason, to: now.reason });
         let images = (before.images != now.images)

@@ -1,4 +1,4 @@
-//! What became of a registry: the life of every failure, and its sweeps. Bounded by age and by number.
+//! The history of a registry: the life of every failure, and its sweeps. Bounded by age and by number.
 
 mod life;
 mod sweeps;
@@ -12,14 +12,14 @@ pub use sweeps::SweepRecord;
 
 use crate::report::{Coverage, Failure, FailureKey, Report};
 
-/// How much of the past is kept.
+/// How much history is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// What ended longer ago is forgotten.
+    /// Maximum age of resolved failures and sweeps.
     pub age: Duration,
-    /// Failures of one registry that are over, at most.
+    /// Maximum number of resolved failures per registry.
     pub resolved: usize,
-    /// Sweeps of one registry, at most: more than one every quarter of an hour within the age.
+    /// Maximum number of sweeps per registry; more than one every 15 minutes within the default age.
     pub sweeps: usize,
 }
 
@@ -29,21 +29,21 @@ impl Default for Retention {
     }
 }
 
-/// The past of one registry, as it was at the end of a sweep.
+/// The history of one registry at the end of a sweep.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// The lives of the failures that are known now; what they are stands in the last report.
+    /// Lives of open failures; the last report contains the failures.
     pub open: BTreeMap<FailureKey, Arc<OpenLife>>,
-    /// Failures that are over, in the order in which they ended.
+    /// Resolved failures, oldest first.
     pub resolved: VecDeque<Arc<ResolvedLife>>,
-    /// Sweeps that ended, in order.
+    /// Completed sweeps, oldest first.
     pub sweeps: VecDeque<Arc<SweepRecord>>,
-    /// The number of the last life that began.
+    /// Number of the newest life.
     last_life: u64,
 }
 
 impl History {
-    /// A past that was kept elsewhere. `open` are the lives of the failures of the last report, by their keys' text.
+    /// Restores a saved history. `open` contains the lives of the last report's failures, by key.
     pub fn restored(
         report: Option<&Report>,
         mut open: HashMap<String, OpenLife>,
@@ -60,7 +60,7 @@ impl History {
         history
     }
 
-    /// How a failure that is known now changed.
+    /// The changes of an open failure.
     pub fn changes(&self, failure: &Failure) -> &[Change] {
         self.open.get(&failure.key()).map_or(&[], |life| &life.changes)
     }
@@ -70,7 +70,7 @@ impl History {
         self.sweeps.back().map_or(0, |sweep| sweep.id)
     }
 
-    /// Takes in a sweep that ended at `now`: what it found against what was known before it.
+    /// Adds a sweep that ended at `now`, and compares its failures with those open before.
     pub fn take(&mut self, before: &[Failure], report: &Report, coverage: Option<Coverage>, now: SystemTime) {
         let sweep = self.last_sweep() + 1;
         let mut known: HashMap<FailureKey, &Failure> = before.iter().map(|failure| (failure.key(), failure)).collect();
@@ -91,9 +91,9 @@ impl History {
             }
         }
         let disproved = known.len() as u64;
-        let mut over: Vec<(FailureKey, &Failure)> = known.into_iter().collect();
-        over.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (key, failure) in over {
+        let mut resolved: Vec<(FailureKey, &Failure)> = known.into_iter().collect();
+        resolved.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (key, failure) in resolved {
             let life = self.open.remove(&key).map_or_else(|| self.begin(sweep), Arc::unwrap_or_clone);
             self.resolved.push_back(Arc::new(ResolvedLife::of(life, failure.clone(), now, sweep)));
         }
@@ -101,7 +101,7 @@ impl History {
         self.sweeps.push_back(Arc::new(SweepRecord { appeared, disproved, ..record }));
     }
 
-    /// Forgets what is too old, or too much.
+    /// Deletes what exceeds the retention.
     pub fn forget(&mut self, retention: &Retention, now: SystemTime) {
         let oldest = now.checked_sub(retention.age).unwrap_or(SystemTime::UNIX_EPOCH);
         while self.resolved.len() > retention.resolved
@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// A history of sweeps, a minute apart.
+    /// A history of sweeps one minute apart.
     fn after(sweeps: &[Vec<Failure>]) -> History {
         let mut history = History::default();
         let mut before = Vec::new();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_appears_changes_and_ends_and_what_breaks_again_is_another_one() {
+    fn failure_that_breaks_again_is_a_new_one() {
         let missing = failure("x", Reason::Missing, &["app:1", "app:2"]);
         let unreadable = failure("x", Reason::Unreadable, &["app:2", "app:3"]);
         let history = after(&[
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_is_bounded_by_age_and_by_number() {
+    fn history_is_bounded_by_age_and_number() {
         let mut history = after(&[
             vec![failure("x", Reason::Missing, &["app:1"])],
             vec![failure("y", Reason::Missing, &["app:1"])],
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!((history.resolved.len(), history.sweeps.len()), (1, 1));
         assert_eq!(history.resolved[0].disproved_at, at(120));
         history.forget(&retention, at(9_000));
-        assert_eq!((history.resolved.len(), history.sweeps.len()), (0, 1), "the last sweep is always known");
+        assert_eq!((history.resolved.len(), history.sweeps.len()), (0, 1), "the last sweep is always kept");
 
         let flapping: Vec<Vec<Failure>> = (0..40)
             .map(|n| if n % 2 == 0 { vec![failure("x", Reason::Missing, &["app:1"])] } else { vec![] })
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_goes_on_where_it_was() {
+    fn restored_history_continues() {
         let known = failure("x", Reason::Missing, &["app:1"]);
         let before = after(&[vec![], vec![known.clone()]]);
         let open = before.open.iter().map(|(key, life)| (key.to_string(), OpenLife::clone(life))).collect();

@@ -1,4 +1,4 @@
-//! One sweep in numbers.
+//! Summary of a sweep.
 
 use std::time::SystemTime;
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::{Coverage, ImageCounts, ObjectCounts, Outcome, Report, rfc3339};
 
-/// A sweep that ended.
+/// A completed sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SweepRecord {
-    /// Its number within the registry, from 1 on.
+    /// Number of the sweep in the registry, from 1.
     pub id: u64,
-    /// When it began.
+    /// When it started.
     #[serde(with = "rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub started_at: SystemTime,
@@ -21,37 +21,37 @@ pub struct SweepRecord {
     pub ended_at: SystemTime,
     /// How long it took.
     pub duration_seconds: f64,
-    /// How far it came.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// True if the catalog was read to its end.
+    /// True if the catalog was read completely.
     pub catalog_accessible: bool,
     /// True if the registry answered, and no image was checked.
     #[serde(default)]
     pub empty: bool,
-    /// Repositories that it was to look at.
+    /// Repositories that it should check.
     pub repositories: u64,
     /// Images by state.
     pub images: ImageCounts,
     /// Objects by kind.
     pub objects: ObjectCounts,
-    /// Failures that were known at its end.
+    /// Failures open at its end.
     pub failures: u64,
-    /// Of those, the ones that nobody knew before.
+    /// New failures among them.
     pub appeared: u64,
-    /// Failures that it disproved.
+    /// Failures that it resolved.
     pub disproved: u64,
-    /// What it could not judge.
+    /// Objects and lists that it could not verify.
     pub unverified: u64,
-    /// HTTP exchanges.
+    /// HTTP requests.
     pub requests: u64,
-    /// Bytes of bodies that they brought.
+    /// Bytes of response bodies.
     pub received_bytes: u64,
-    /// How the blobs that it found whole are proved; `null` if nothing was to be proved.
+    /// Evidence for the intact blobs; `null` if evidence is off.
     pub coverage: Option<Coverage>,
 }
 
 impl SweepRecord {
-    /// The numbers of a report. What appeared and what was disproved is not told by one report.
+    /// Counts of a report, which alone does not show new and resolved failures.
     pub(super) fn of(id: u64, report: &Report, coverage: Option<Coverage>, ended_at: SystemTime) -> Self {
         Self {
             id,
