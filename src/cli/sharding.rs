@@ -118,15 +118,15 @@ mod tests {
     fn unknown_shards_are_rejected() {
         for (index, count, job_index, pod_name, host_name, says) in [
             (Some(0), None, None, None, "h", "requires --shard.count"),
-            (Some(3), Some(3), None, None, "h", "there is no shard 3 of 3"),
-            (None, Some(0), Some("0"), None, "h", "0 shards cannot be"),
+            (Some(3), Some(3), None, None, "h", "shard 3 of 3 does not exist"),
+            (None, Some(0), Some("0"), None, "h", "invalid shard count 0"),
             (None, Some(2), None, None, "laptop", "set --shard.index"),
             (None, Some(2), None, None, "-1", "set --shard.index"),
             (None, Some(2), None, None, "probe-7d9f8b6c5-x2x1z", "set --shard.index"),
             (None, Some(2), None, None, "probe-01", "set --shard.index"),
             (None, Some(2), None, Some(""), "probe-1", "set --shard.index"),
             (None, Some(2), Some(""), None, "probe-1", "JOB_COMPLETION_INDEX is \"\""),
-            (None, Some(2), Some("2"), None, "probe-1", "there is no shard 2 of 2: they are numbered from 0 to 1"),
+            (None, Some(2), Some("2"), None, "probe-1", "shard 2 of 2 does not exist: indexes run from 0 to 1"),
             (None, Some(2), None, None, "probe-2", "the index is from the host name probe-2"),
         ] {
             let error = found(index, count, job_index, pod_name, host_name).unwrap_err();

@@ -1,43 +1,43 @@
-//! What is wrong with a configuration, and where.
+//! Errors of a configuration, with their positions.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why there is no configuration.
+/// Why a configuration was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
     #[error("cannot read the configuration {}: {source}", path.display())]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file says what cannot be; shown as one `path:line:column: message` a line.
+    /// The file has faults, shown as `path:line:column: message`, one per line.
     #[error("{}", faults.iter().map(|fault| format!("{}:{fault}", path.display())).collect::<Vec<_>>().join("\n"))]
     Faults {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Everything that is wrong, in the file's order; never empty.
+        /// All faults in file order; never empty.
         faults: Vec<Fault>,
     },
-    /// URLs from elsewhere than a file cannot be used; one message a line.
+    /// URLs from the command line are invalid; one message per line.
     #[error("{}", .0.join("\n"))]
     Urls(Vec<String>),
 }
 
-/// One thing that is wrong in a file. Secrets are never quoted.
+/// A fault in a file. Secrets are never quoted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// From 1.
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
-    /// What is wrong, and what is expected.
+    /// What is wrong, and what was expected.
     pub message: String,
-    /// True if the file can be used all the same.
+    /// True if the file can still be used.
     pub is_warning: bool,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
     pub line: usize,

@@ -1,4 +1,4 @@
-//! The keys of Prometheus's HTTP clients: credentials, TLS and proxy. Nothing of the credentials is ever quoted.
+//! Prometheus's HTTP client settings: credentials, TLS and proxy. Credentials are never quoted.
 
 use std::path::{Path, PathBuf};
 
@@ -6,16 +6,16 @@ use rustls_pki_types::ServerName;
 use url::Url;
 
 use super::section::Section;
-use super::{Credentials, ProxyUrl, Secret, Tls};
+use super::settings::{Credentials, ProxyUrl, Secret, Tls};
 
-/// Reads `basic_auth`, `authorization` and `docker_config`; of several the first is used.
+/// Reads `basic_auth`, `authorization` and `docker_config`; the first that is set is used.
 pub(super) fn read_credentials(section: &mut Section<'_, '_>, folder: &Path) -> Credentials {
     let basic = section.section("basic_auth", |section| read_basic_auth(section, folder)).flatten();
     let authorization = section.section("authorization", |section| read_authorization(section, folder)).flatten();
     let docker_config = section.scalar("docker_config", |text| file(text, folder)).map(Credentials::DockerConfig);
     if [&basic, &authorization, &docker_config].into_iter().flatten().count() > 1 {
         tracing::warn!(
-            "a registry has several credentials; of basic_auth, authorization and docker_config the first is used"
+            "a registry has several credentials; using the first of basic_auth, authorization and docker_config"
         );
     }
     basic.or(authorization).or(docker_config).unwrap_or(Credentials::None)
@@ -51,20 +51,20 @@ fn read_secret(
     inline.or(file)
 }
 
-/// RFC 7617, section 2: the first colon ends the user's name, and control characters are forbidden.
+/// RFC 7617, section 2: the first colon ends the user name, and control characters are forbidden.
 fn username(text: &str) -> Result<&str, &'static str> {
     match text {
-        "" => Err("expected a user's name, found an empty one"),
-        _ if text.contains(':') => Err("a user's name cannot hold a colon (expected the name alone)"),
+        "" => Err("expected a user name, found an empty string"),
+        _ if text.contains(':') => Err("a user name cannot contain a colon"),
         _ => printable(text),
     }
 }
 
 fn printable(text: &str) -> Result<&str, &'static str> {
     match text.contains(char::is_control) {
-        true => {
-            Err("it holds a line break or another control character (a block scalar ends with one unless it is `|-`)")
-        }
+        true => Err(
+            "it contains a line break or another control character (a block scalar ends with one unless it is `|-`)",
+        ),
         false => Ok(text),
     }
 }
@@ -72,27 +72,23 @@ fn printable(text: &str) -> Result<&str, &'static str> {
 fn scheme(text: &str) -> Result<String, &'static str> {
     let is_token_char = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if text.eq_ignore_ascii_case("basic") {
-        Err("Basic needs a user's name (expected `basic_auth` instead of `authorization`)")
+        Err("Basic needs a user name; use `basic_auth` instead of `authorization`")
     } else if text.is_empty() || !text.bytes().all(is_token_char) {
-        Err("this is no authentication scheme (expected one word, such as Bearer)")
+        Err("not an authentication scheme (expected one word, such as Bearer)")
     } else {
         Ok(text.to_string())
     }
 }
 
-/// Reads `tls_config`, where an empty text means unset, as in Prometheus.
+/// Reads `tls_config`; empty strings are unset, as in Prometheus.
 pub(super) fn read_tls(section: &mut Section<'_, '_>, folder: &Path) -> Tls {
     let mut file_if_set = |key| section.text(key).filter(|text| !text.is_empty()).map(|text| folder.join(text));
     let ca_file = file_if_set("ca_file");
     let cert_file = file_if_set("cert_file");
     let key_file = file_if_set("key_file");
     match (&cert_file, &key_file) {
-        (Some(_), None) => {
-            section.fault_at("cert_file", "a client certificate needs its key (expected `key_file` too)")
-        }
-        (None, Some(_)) => {
-            section.fault_at("key_file", "a client's key needs its certificate (expected `cert_file` too)")
-        }
+        (Some(_), None) => section.fault_at("cert_file", "a client certificate needs its key; set `key_file` too"),
+        (None, Some(_)) => section.fault_at("key_file", "a client key needs its certificate; set `cert_file` too"),
         _ => {}
     }
     Tls {
@@ -108,7 +104,7 @@ fn server_name(text: &str) -> Result<Option<String>, &'static str> {
     match ServerName::try_from(text) {
         _ if text.is_empty() => Ok(None),
         Ok(_) => Ok(Some(text.to_string())),
-        Err(_) => Err("this is no server's name (expected a host's name or an IP address, without a port)"),
+        Err(_) => Err("not a server name (expected a host name or an IP address, without a port)"),
     }
 }
 
@@ -120,15 +116,14 @@ pub(crate) fn boolean(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// What YAML reads as false, among which is the word `off`.
+/// YAML's spellings of false, including `off`.
 pub(super) fn is_off(text: &str) -> bool {
     matches!(text, "off" | "Off" | "OFF" | "false" | "False" | "FALSE" | "no" | "No" | "NO")
 }
 
-/// Reads `proxy_url`, where an empty text means unset. It is never quoted, since it may hold credentials.
+/// Reads `proxy_url`; an empty string is unset. It is never quoted, since it may contain credentials.
 pub(super) fn proxy_url(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
-    const EXPECTED: &str =
-        "this is no proxy's URL (expected http, https, socks5 or socks5h, such as http://proxy:3128)";
+    const EXPECTED: &str = "not a proxy URL (expected http, https, socks5 or socks5h, such as http://proxy:3128)";
     if text.is_empty() {
         return Ok(None);
     }
@@ -140,5 +135,5 @@ pub(super) fn proxy_url(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
 }
 
 fn file(text: &str, folder: &Path) -> Result<PathBuf, &'static str> {
-    if text.is_empty() { Err("expected a file's path, found an empty text") } else { Ok(folder.join(text)) }
+    if text.is_empty() { Err("expected a file path, found an empty string") } else { Ok(folder.join(text)) }
 }

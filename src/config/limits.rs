@@ -1,19 +1,19 @@
-//! What a registry may cost at most, whatever it sends.
+//! Bounds on the resources that a registry can use.
 
 use std::ops::RangeInclusive;
 
-use super::section::{Section, shorten};
-use super::target::whole_number;
-use super::units::parse_size;
+use super::section::Section;
+use super::text::shorten;
+use super::units::{parse_size, whole_number};
 
-/// Bounds of what is read, kept and tried. What goes beyond one is unverified with `protocol`, never a failure.
+/// Bounds of what is read, stored and retried. Objects beyond a bound are unverified (`protocol`), never broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a manifest.
     pub manifest_bytes: u64,
     /// Levels of indexes below a tag.
     pub depth: u8,
-    /// Objects that one manifest names.
+    /// Descriptors in a manifest.
     pub descriptors: usize,
     /// Objects of one repository.
     pub objects: usize,
@@ -21,15 +21,15 @@ pub struct Limits {
     pub tags: usize,
     /// Names in the catalog.
     pub repositories: usize,
-    /// Bytes of a blob that are read to the end where a server ignores that only its last byte was asked for.
+    /// Size of a blob that is read completely if the server ignores `Range`.
     pub unranged_bytes: u64,
-    /// Bytes of a page of a list, and of all names of one.
+    /// Bytes of a list's page, and of all names in a list.
     pub list_page_bytes: u64,
-    /// Header lines of an answer.
+    /// Header lines of a response.
     pub response_headers: usize,
-    /// Redirects that are followed for one answer.
+    /// Redirects of one request.
     pub redirects: u32,
-    /// Times that passing trouble is tried again.
+    /// Retries after a temporary error.
     pub retries: u32,
 }
 
@@ -52,21 +52,21 @@ impl Default for Limits {
     }
 }
 
-/// All bodies in memory share 32 MiB, and a manifest is kept whole.
+/// A manifest is kept in memory, where all bodies share 32 MiB.
 const MANIFEST_BYTES: RangeInclusive<u64> = 1024..=32 << 20;
-/// They are hashed as they come, and not kept.
+/// Such bodies are hashed in chunks and not kept.
 const UNRANGED_BYTES: RangeInclusive<u64> = 1024..=1 << 30;
 const LIST_PAGE_BYTES: RangeInclusive<u64> = 1024..=256 << 20;
-/// Graphs are walked level by level, so that depth itself costs nothing; nobody nests so deep.
+/// Depth costs nothing, since graphs are walked level by level; real images nest two or three levels.
 const DEPTH: RangeInclusive<u8> = 1..=64;
 const COUNT: RangeInclusive<usize> = 1..=10_000_000;
-/// Fewer than a registry needs to answer at all make no sense, and many more are an attack.
+/// No registry works with fewer, and many more are an attack.
 const RESPONSE_HEADERS: RangeInclusive<usize> = 16..=1000;
 const REDIRECTS: RangeInclusive<u32> = 0..=20;
 const RETRIES: RangeInclusive<u32> = 0..=20;
 
 impl Limits {
-    /// Reads the mapping `limits`: what it does not name stays as it is.
+    /// Reads the mapping `limits`; absent keys keep their values.
     pub(super) fn read(&mut self, section: &mut Section<'_, '_>) {
         section.set(&mut self.manifest_bytes, "manifest_bytes", |text| size(text, MANIFEST_BYTES));
         section.set(&mut self.depth, "depth", |text| whole_number(text, DEPTH));

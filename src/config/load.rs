@@ -1,4 +1,4 @@
-//! From a file's text, or from URLs alone, to a configuration.
+//! Reads a configuration from a file or from URLs.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,12 +8,13 @@ use std::rc::Rc;
 
 use super::fault::{ConfigError, Fault, Position};
 use super::registry_url::RegistryUrl;
-use super::section::{Section, read_mapping, shorten};
+use super::section::{Section, read_mapping};
+use super::settings::{Config, Target};
 use super::target::Global;
+use super::text::shorten;
 use super::yaml::{self, Node};
-use super::{Config, Target};
 
-/// Bytes of a configuration at most.
+/// Maximum size of a configuration in bytes.
 const SIZE_LIMIT: usize = 4 * 1024 * 1024;
 
 impl Config {
@@ -21,29 +22,28 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Unreadable`] if it cannot be read, [`ConfigError::Faults`] with everything that is wrong in it.
+    /// [`ConfigError::Unreadable`] if it cannot be read, [`ConfigError::Faults`] with all of its faults.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let bytes =
             read_bounded(path).map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
         parse_bytes(&bytes, path)
     }
 
-    /// Reads a configuration's text; `path` is the file that faults name, and whose folder relative paths start from.
+    /// Reads a configuration's text. `path` appears in faults, and relative paths start from its directory.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Faults`] with everything that is wrong in it.
+    /// [`ConfigError::Faults`] with all of its faults.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         parse_bytes(text.as_bytes(), path)
     }
 
-    /// Registries of which only the URLs are known, each with every default and named by its host and port. Without a
-    /// scheme, a URL of this machine (`localhost`, `127.0.0.1`, `[::1]`) is taken as `http`, as docker does, and any other
-    /// as `https`.
+    /// Builds a configuration from URLs: each registry has the default settings, and is named after its host and port.
+    /// Without a scheme, local hosts (`localhost`, `127.0.0.1`, `[::1]`) use `http`, as in docker, and others `https`.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Urls`] with every URL that is none, or that names the same host and port as one before it.
+    /// [`ConfigError::Urls`] with every URL that is invalid, or whose host and port are repeated.
     pub fn from_urls(urls: &[String]) -> Result<Self, ConfigError> {
         let mut registries: Vec<Target> = Vec::new();
         let mut faults = Vec::new();
@@ -51,7 +51,7 @@ impl Config {
             match RegistryUrl::parse_with_default_scheme(text) {
                 Err(error) => faults.push(error.to_string()),
                 Ok(RegistryUrl { authority, .. }) if registries.iter().any(|known| known.name == authority) => {
-                    faults.push(format!("the registry {authority} is given twice (expected each once)"));
+                    faults.push(format!("the registry {authority} is given twice"));
                 }
                 Ok(RegistryUrl { url, authority }) => {
                     registries.push(Target { name: authority, ..Target::with_defaults(url) });
@@ -62,7 +62,7 @@ impl Config {
     }
 }
 
-/// Reads a file, one byte beyond the limit at most.
+/// Reads a file, up to one byte beyond the limit.
 pub(crate) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(SIZE_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
@@ -83,11 +83,11 @@ fn parse_bytes(bytes: &[u8], path: &Path) -> Result<Config, ConfigError> {
     }
 }
 
-/// Reads a file's one document by its root; `None` if it is empty.
+/// Reads the document of a file; `None` if it is empty.
 ///
 /// # Errors
 ///
-/// [`ConfigError::Faults`] with everything that is wrong in it, in the file's order.
+/// [`ConfigError::Faults`] with all of its faults, in file order.
 pub(crate) fn read_document<T>(
     bytes: &[u8],
     path: &Path,
@@ -97,7 +97,7 @@ pub(crate) fn read_document<T>(
     let root = read_root(bytes, &mut faults).filter(|root| !root.is_null());
     let document = root.and_then(|root| read(&root, &mut faults));
     faults.sort();
-    // What an alias repeats is read, and found faulty, more than once.
+    // A node with aliases is read, and its faults are found, more than once.
     faults.dedup();
     for warning in faults.extract_if(.., |fault| fault.is_warning) {
         tracing::warn!("{}:{warning}", path.display());
@@ -116,7 +116,7 @@ fn read_root(bytes: &[u8], faults: &mut Vec<Fault>) -> Option<Rc<Node>> {
     match std::str::from_utf8(bytes) {
         Ok(text) => yaml::parse(text, faults),
         Err(error) => {
-            faults.push(end_of(&bytes[..error.valid_up_to()]).fault("this is not UTF-8 (expected UTF-8 text)"));
+            faults.push(end_of(&bytes[..error.valid_up_to()]).fault("the file is not UTF-8"));
             None
         }
     }
@@ -126,7 +126,7 @@ fn read_file(section: &mut Section<'_, '_>, folder: &Path) -> Vec<Target> {
     let global = section.section("global", Global::read).unwrap_or_default();
     let entries = section.items("registries");
     if !section.has("registries") || entries.is_some_and(<[_]>::is_empty) {
-        section.fault_at("registries", "there is none (expected a list with at least one registry)");
+        section.fault_at("registries", "expected a list with at least one registry");
     }
     let mut lines: HashMap<String, usize> = HashMap::new();
     let mut registries = Vec::new();
@@ -137,7 +137,7 @@ fn read_file(section: &mut Section<'_, '_>, folder: &Path) -> Vec<Target> {
             match lines.entry(target.name.clone()) {
                 Entry::Vacant(free) => drop(free.insert(named_at.line)),
                 Entry::Occupied(first) => section.faults.push(named_at.fault(format!(
-                    "the name \"{}\" belongs to the registry in line {} (expected another `name`)",
+                    "the name \"{}\" is already used by the registry in line {}; set a different `name`",
                     shorten(&target.name),
                     first.get()
                 ))),
@@ -148,7 +148,7 @@ fn read_file(section: &mut Section<'_, '_>, folder: &Path) -> Vec<Target> {
     registries
 }
 
-/// The place behind some text.
+/// The position after a text.
 fn end_of(text: &[u8]) -> Position {
     let last_line = text.rsplit(|&b| b == b'\n').next().unwrap_or_default();
     Position {
@@ -168,39 +168,39 @@ mod tests {
     }
 
     #[test]
-    fn every_url_that_is_none_is_named_and_no_password() {
+    fn invalid_urls_are_reported_without_passwords() {
         let urls = ["ftp://r.example", "https://probe:hunter2@r.example", "r.example", "https://r.example"];
         let error = Config::from_urls(&urls.map(str::to_string)).unwrap_err().to_string();
-        let expected = "(expected one such as https://registry.example.com:5050)";
+        let expected = "(example: https://registry.example.com:5050)";
         assert_eq!(
             error.lines().collect::<Vec<_>>(),
             [
                 format!(
-                    "\"ftp://r.example\" cannot be a registry's URL: its scheme is neither https nor http {expected}"
+                    "\"ftp://r.example\" is not a valid registry URL: its scheme is neither https nor http {expected}"
                 ),
                 format!(
-                    "this cannot be a registry's URL: it holds credentials, which belong to basic_auth or authorization {expected}"
+                    "the value is not a valid registry URL: it contains credentials; use basic_auth or authorization {expected}"
                 ),
-                "the registry r.example is given twice (expected each once)".to_string(),
+                "the registry r.example is given twice".to_string(),
             ]
         );
     }
 
-    /// Whatever character is lost, or wherever the file ends, no message shows a secret that stands in a credentials node.
+    /// A missing character or a truncated file must not make a message quote a secret.
     #[test]
-    fn no_slip_of_the_hand_shows_a_secret() {
+    fn typing_errors_never_reveal_a_secret() {
         let block = "registries:\n  - url: https://r.example\n    basic_auth:\n      username: probe\n      password: s3cr3t\n    interval: 0s\n";
         let flow = "registries:\n  - {url: https://r.example, interval: 0s, basic_auth: {username: probe, password: \"s3cr3t\"}}\n";
         let token = "registries:\n  - interval: 0s\n    url: https://r.example\n    authorization: {type: Bearer, credentials: s3cr3t}\n";
         let proxy = "registries:\n  - interval: 0s\n    url: https://r.example\n    proxy_url: http://probe:s3cr3t@proxy:3128\n";
         for text in [block, flow, token, proxy] {
             for at in 0..text.len() {
-                for slip in [text[..at].to_string(), format!("{}{}", &text[..at], &text[at + 1..])] {
-                    let shown = match parse(&slip) {
+                for typo in [text[..at].to_string(), format!("{}{}", &text[..at], &text[at + 1..])] {
+                    let shown = match parse(&typo) {
                         Ok(config) => format!("{config:?}"),
                         Err(error) => format!("{error} {error:?}"),
                     };
-                    assert!(!shown.contains("cr3t"), "{slip}\n{shown}");
+                    assert!(!shown.contains("cr3t"), "{typo}\n{shown}");
                 }
             }
         }
@@ -208,12 +208,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "[a-z{}\\[\\]:,\\-?*&!|>'\"%@#~<\\\\ \n\t0-9.\u{e4}\u{feff}]{0,120}") {
+        fn random_text_causes_no_panic(text in "[a-z{}\\[\\]:,\\-?*&!|>'\"%@#~<\\\\ \n\t0-9.\u{e4}\u{feff}]{0,120}") {
             let _ = parse(&text);
         }
 
         #[test]
-        fn no_value_makes_it_panic(key in 0_usize..22, value in "[^\n]{0,40}") {
+        fn random_values_cause_no_panic(key in 0_usize..22, value in "[^\n]{0,40}") {
             let keys = [
                 "name", "url", "mode", "interval", "concurrency", "rate_limit", "spread", "evidence", "confirm", "repositories",
                 "tags", "platforms", "images", "basic_auth", "authorization", "docker_config", "tls_config", "proxy_url",

@@ -1,42 +1,42 @@
-//! The patterns of filters: anchored regular expressions, which are easily mistaken for globs.
+//! Patterns of filters: anchored regular expressions, which are often confused with globs.
 
 use regex::Regex;
 
-use super::section::shorten;
+use super::text::shorten;
 
 const BEGIN: &str = "^(?:";
 const END: &str = ")$";
 
-/// Compiles a pattern that must match a complete name. It is compiled by itself first: `a)|(b` would make sense only between
-/// the parentheses that anchor it.
+/// Compiles a pattern that must match a complete name. It is first compiled without the anchors, whose parentheses would
+/// make `a)|(b` valid.
 pub(super) fn anchored(pattern: &str) -> Result<Regex, String> {
     Regex::new(pattern).and_then(|_| Regex::new(&format!("{BEGIN}{pattern}{END}"))).map_err(|error| {
         let text = error.to_string();
-        // The other lines of a syntax error draw the pattern with a pointer into it.
+        // The other lines of a syntax error show the pattern with a marker.
         let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
         let hint = meant(pattern).map(|meant| format!("; did you mean \"{}\"?", shorten(&meant)));
         format!("\"{}\" is not a regular expression: {reason}{}", shorten(pattern), hint.unwrap_or_default())
     })
 }
 
-/// A pattern as the configuration has it.
+/// A pattern as written in the configuration.
 pub(super) fn written(regex: &Regex) -> &str {
     let text = regex.as_str();
     text.strip_prefix(BEGIN).and_then(|text| text.strip_suffix(END)).unwrap_or(text)
 }
 
-/// The warning for a pattern that compiles and looks like a glob.
+/// A warning if a valid pattern looks like a glob.
 pub(super) fn warning(pattern: &str) -> Option<String> {
     let meant = meant(pattern)?;
     let shown = shorten(pattern);
     let meant = shorten(&meant);
     Some(format!(
-        "\"{shown}\" looks like a glob, but is read as a regular expression, in which * and ? repeat the character before \
-         them; did you mean \"{meant}\"?"
+        "\"{shown}\" looks like a glob, but is a regular expression, where * and ? repeat the previous \
+         character; did you mean \"{meant}\"?"
     ))
 }
 
-/// The regular expression that was probably meant, if a pattern looks like a glob: a `*` at its beginning or after a plain
+/// The regular expression that was probably meant, if a pattern looks like a glob: a `*` at its start or after a plain
 /// character (`team/*`, `app-*`), or a `?` at its end after a separator (`v1.?`), where a repetition makes no sense for
 /// names. A `?` after a letter is an ordinary regular expression (`https?`).
 fn meant(pattern: &str) -> Option<String> {
@@ -83,7 +83,7 @@ fn meant(pattern: &str) -> Option<String> {
     looks_like_a_glob.then_some(regex)
 }
 
-/// What stands before a character of a pattern.
+/// The character before the current one.
 #[derive(Clone, Copy, PartialEq)]
 enum Before {
     Nothing,
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn globs_are_recognized_with_what_was_meant() {
+    fn suggests_regular_expressions_for_globs() {
         for (pattern, expected) in [
             ("team/*", "team/.*"),
             ("*", ".*"),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_regular_expressions_are_not() {
+    fn regular_expressions_are_not_globs() {
         for pattern in [
             "team/.*",
             "v[0-9]+",
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_shown_as_it_was_written() {
+    fn patterns_are_shown_as_written() {
         assert_eq!(written(&anchored("team/.*").unwrap()), "team/.*");
         assert_eq!(written(&Regex::new("^none$").unwrap()), "^none$");
     }

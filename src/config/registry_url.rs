@@ -1,41 +1,40 @@
-//! The URL of a registry, as people write it.
+//! The URL of a registry.
 
 use url::Url;
 
-use super::section::shorten;
+use super::text::shorten;
 
-/// A checked URL, with the host and port as they were written: [`Url`] drops a port that is the scheme's own.
+/// A valid URL, with host and port as written: [`Url`] drops the scheme's default port.
 #[derive(Debug)]
 pub(super) struct RegistryUrl {
     pub url: Url,
     pub authority: String,
 }
 
-/// Why a text cannot be a registry's URL. One that may hold a password is not quoted.
+/// A text that is not a registry's URL. It is not quoted if it may contain a password.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{shown} cannot be a registry's URL: {reason} (expected one such as https://registry.example.com:5050)")]
+#[error("{shown} is not a valid registry URL: {reason} (example: https://registry.example.com:5050)")]
 pub(super) struct RegistryUrlError {
     shown: String,
     reason: String,
 }
 
 impl RegistryUrl {
-    /// Reads `http` and `https` URLs. A path is the prefix that the registry is served under.
+    /// Reads `http` and `https` URLs. A path is the prefix under which the registry is served.
     pub fn parse(text: &str) -> Result<Self, RegistryUrlError> {
         check(text).map_err(|reason| RegistryUrlError {
-            shown: if text.contains('@') { "this".to_string() } else { format!("\"{}\"", shorten(text)) },
+            shown: if text.contains('@') { "the value".to_string() } else { format!("\"{}\"", shorten(text)) },
             reason,
         })
     }
 
-    /// What stands in for a URL that is missing or wrong, while the rest of a file that is refused anyway is read.
+    /// A placeholder for a missing or invalid URL, so that the rest of the file is checked too.
     pub fn stand_in() -> Self {
         let url = Url::parse("https://registry.invalid").expect("this is a URL");
         Self { url, authority: String::new() }
     }
 
-    /// Reads a URL, or a host with or without a port: one of this machine's own is spoken to by `http`, as docker does,
-    /// every other by `https`.
+    /// Reads a URL, or a host with an optional port: local hosts use `http`, as in docker, and others `https`.
     pub fn parse_with_default_scheme(text: &str) -> Result<Self, RegistryUrlError> {
         if text.contains("://") {
             return Self::parse(text);
@@ -51,19 +50,19 @@ impl RegistryUrl {
 }
 
 fn check(text: &str) -> Result<RegistryUrl, String> {
-    // What the WHATWG's rules would silently drop or turn into a slash.
+    // A WHATWG parser would silently drop these, or turn them into slashes.
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
-        return Err("it holds a space, a control character or a backslash".to_string());
+        return Err("it contains a space, a control character or a backslash".to_string());
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err("it does not begin with https:// or http://".to_string());
+        return Err("it does not start with https:// or http://".to_string());
     };
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err("its scheme is neither https nor http".to_string());
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        return Err("it holds credentials, which belong to basic_auth or authorization".to_string());
+        return Err("it contains credentials; use basic_auth or authorization".to_string());
     }
     if rest.contains(['?', '#']) {
         return Err("it has a query or a fragment".to_string());
@@ -73,7 +72,7 @@ fn check(text: &str) -> Result<RegistryUrl, String> {
     }
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     if url.path().trim_end_matches('/').ends_with("/v2") {
-        return Err("it ends in /v2, which every request adds".to_string());
+        return Err("it ends in /v2, which the probe adds itself".to_string());
     }
     Ok(RegistryUrl { url, authority: authority.trim_end_matches(':').to_string() })
 }
@@ -83,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_and_port_stay_as_they_were_written() {
+    fn host_and_port_stay_as_written() {
         for (text, authority) in [
             ("https://registry.example.com", "registry.example.com"),
             ("https://registry.example.com:443/", "registry.example.com:443"),
@@ -96,25 +95,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_registry_url_says_why() {
+    fn invalid_urls_are_explained() {
         for (text, reason) in [
-            ("registry.example.com:5050", "it does not begin with https:// or http://"),
+            ("registry.example.com:5050", "it does not start with https:// or http://"),
             ("ftp://r.example", "its scheme is neither https nor http"),
             ("https://r.example/?n=1", "it has a query or a fragment"),
             ("https://r.example#x", "it has a query or a fragment"),
             ("https://", "it has no host"),
             ("https:///r.example", "it has no host"),
             ("https://r.example:99999", "invalid port number"),
-            ("https://r.example/v2/", "it ends in /v2, which every request adds"),
-            ("https://r.exa mple", "it holds a space, a control character or a backslash"),
-            ("https:\\\\r.example", "it holds a space, a control character or a backslash"),
+            ("https://r.example/v2/", "it ends in /v2, which the probe adds itself"),
+            ("https://r.exa mple", "it contains a space, a control character or a backslash"),
+            ("https:\\\\r.example", "it contains a space, a control character or a backslash"),
         ] {
             assert_eq!(RegistryUrl::parse(text).unwrap_err().reason, reason, "{text}");
         }
     }
 
     #[test]
-    fn a_password_in_a_url_is_not_quoted() {
+    fn passwords_in_urls_are_not_quoted() {
         for text in ["https://probe:hunter2@r.example", "probe:hunter2@r.example", "https://probe:hun/ter2@r.example"] {
             let error = RegistryUrl::parse(text).unwrap_err().to_string();
             assert!(!error.contains("hun"), "{error}");
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_alone_is_https_unless_it_is_this_machine() {
+    fn bare_hosts_use_https_unless_local() {
         for (text, url) in [
             ("registry.example.com:5050", "https://registry.example.com:5050/"),
             ("localhost:5000", "http://localhost:5000/"),

@@ -1,17 +1,18 @@
-//! Reads a mapping key by key and collects what is wrong on the way. The keys that were asked for are the known ones, so
-//! that no list of them can go stale.
+//! Reads a mapping key by key, and collects its faults. The keys that were read are the known ones, so that no separate
+//! list of them can become outdated.
 
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::rc::Rc;
 
 use super::fault::{Fault, Position};
+use super::text::{most_similar, shorten};
 use super::yaml::{Node, Value};
 
-/// Keys that are easily put into the wrong mapping, and where they belong.
+/// Keys that are often misplaced, and where they belong.
 pub(crate) type Elsewhere = &'static [(&'static str, &'static str)];
 
-/// Those of the probe's configuration.
+/// Often misplaced keys of the probe's configuration.
 const ELSEWHERE: [(&str, &str); 20] = [
     ("registries", "the top level"),
     ("url", "an entry of `registries`"),
@@ -38,7 +39,7 @@ const ELSEWHERE: [(&str, &str); 20] = [
 /// A mapping that is being read.
 pub(crate) struct Section<'n, 'f> {
     pub faults: &'f mut Vec<Fault>,
-    /// Where the mapping begins.
+    /// Start of the mapping.
     pub position: Position,
     entries: &'n [(Rc<Node>, Rc<Node>)],
     known: Vec<&'static str>,
@@ -46,7 +47,7 @@ pub(crate) struct Section<'n, 'f> {
     elsewhere: Elsewhere,
 }
 
-/// Reads a mapping; keys that `read` did not ask for are faults, and so are keys that come twice. `None` if it is none.
+/// Reads a mapping; keys that `read` does not use and duplicate keys are faults. `None` if it is not a mapping.
 pub(crate) fn read_mapping<T>(
     node: &Node,
     what: &str,
@@ -56,7 +57,7 @@ pub(crate) fn read_mapping<T>(
     read_mapping_among(&ELSEWHERE, node, what, faults, read)
 }
 
-/// The same, in a file of other keys.
+/// Like [`read_mapping`], for a file with other keys.
 pub(crate) fn read_mapping_among<T>(
     elsewhere: Elsewhere,
     node: &Node,
@@ -76,7 +77,7 @@ pub(crate) fn read_mapping_among<T>(
 }
 
 impl<'n> Section<'n, '_> {
-    /// From now on, an unknown key is quoted only if it resembles a known one: it may be a secret in the wrong place.
+    /// From now on, unknown keys are quoted only if similar to a known one: they may be misplaced secrets.
     pub fn keep_confidential(&mut self) {
         self.confidential = true;
     }
@@ -97,12 +98,12 @@ impl<'n> Section<'n, '_> {
         self.entry(key).is_some()
     }
 
-    /// True if a key has a value, and that is no empty text.
+    /// True if a key has a value other than the empty string.
     pub fn has_content(&mut self, key: &'static str) -> bool {
         self.node(key).is_some_and(|node| node.text() != Some(""))
     }
 
-    /// Where a key's value stands, or the mapping that lacks it.
+    /// Position of a key's value, or of the mapping if it is absent.
     pub fn position_of(&mut self, key: &'static str) -> Position {
         self.node(key).map_or(self.position, |node| node.position)
     }
@@ -117,7 +118,7 @@ impl<'n> Section<'n, '_> {
         text
     }
 
-    /// A key's value as `parse` understands it; its error's message may quote the text.
+    /// A key's value as read by `parse`, whose error may quote the text.
     pub fn scalar<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -132,7 +133,7 @@ impl<'n> Section<'n, '_> {
         }
     }
 
-    /// Sets `field` to a key's value, and leaves it as it is where there is none.
+    /// Sets `field` to a key's value; without a value, it stays unchanged.
     pub fn set<T, E: Display>(
         &mut self,
         field: &mut T,
@@ -144,12 +145,12 @@ impl<'n> Section<'n, '_> {
         }
     }
 
-    /// A key's list, without those items that `parse` does not understand; empty if it is absent.
+    /// A key's list, without items that `parse` rejects; empty if absent.
     pub fn list<T, E: Display>(&mut self, key: &'static str, parse: impl Fn(&'n str) -> Result<T, E>) -> Vec<T> {
         self.list_with_warnings(key, |text| parse(text).map(|value| (value, None)))
     }
 
-    /// The same, where `parse` may also find something odd about an item that it understands.
+    /// Like [`Self::list`]; `parse` can also return a warning for an item.
     pub fn list_with_warnings<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -159,7 +160,7 @@ impl<'n> Section<'n, '_> {
         for item in self.items(key).unwrap_or_default() {
             let parsed = match item.text() {
                 Some(text) if !item.is_null() => parse(text).map_err(|error| error.to_string()),
-                _ => Err(format!("expected a single value as the list's item, found {}", item.kind())),
+                _ => Err(format!("expected a single value in the list, found {}", item.kind())),
             };
             match parsed {
                 Ok((value, warning)) => {
@@ -172,7 +173,7 @@ impl<'n> Section<'n, '_> {
         values
     }
 
-    /// The items of a key's list; `None` if it is absent or no list.
+    /// The items of a key's list; `None` if absent or not a list.
     pub fn items(&mut self, key: &'static str) -> Option<&'n [Rc<Node>]> {
         let node = self.node(key)?;
         if let Value::List(items) = &*node.value {
@@ -182,14 +183,14 @@ impl<'n> Section<'n, '_> {
         None
     }
 
-    /// Reads a key's mapping; `None` if it is absent or no mapping.
+    /// Reads a key's mapping; `None` if absent or not a mapping.
     pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_, '_>) -> T) -> Option<T> {
         let node = self.node(key)?;
         read_mapping_among(self.elsewhere, node, &format!("`{key}`"), self.faults, read)
     }
 
-    /// The entries of a mapping whose keys are free, without those that `parse` does not understand. It gets key and
-    /// value; its errors must not quote what may be a secret.
+    /// The entries of a mapping with arbitrary keys, without those that `parse` rejects. Its errors must not quote
+    /// secrets.
     pub fn entries<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -205,11 +206,9 @@ impl<'n> Section<'n, '_> {
         for (name, value) in entries {
             let parsed = match (name.text(), value.text().filter(|_| !value.is_null())) {
                 (None, _) => Err((name.position, format!("expected a key, found {}", name.kind()))),
-                (Some(_), None) => {
-                    Err((value.position, format!("expected a single value behind the key, found {}", value.kind())))
-                }
+                (Some(_), None) => Err((value.position, format!("expected a single value, found {}", value.kind()))),
                 (Some(name_text), Some(text)) => match lines.insert(name_text, name.position.line) {
-                    Some(line) => Err((name.position, format!("this key is set twice (first in line {line})"))),
+                    Some(line) => Err((name.position, format!("duplicate key (first in line {line})"))),
                     None => parse(name_text, text)
                         .map(|parsed| (name_text.to_string(), parsed))
                         .map_err(|error| (value.position, error.to_string())),
@@ -223,21 +222,20 @@ impl<'n> Section<'n, '_> {
         values
     }
 
-    /// Notes what is wrong with a key's value, or that it is absent.
+    /// Adds a fault at a key's value, or at the mapping if it is absent.
     pub fn fault_at(&mut self, key: &'static str, message: impl Display) {
         let position = self.position_of(key);
         self.faults.push(position.fault(format!("`{key}`: {message}")));
     }
 
-    /// Notes a fault at each key that is set besides the first of them.
+    /// Adds a fault at every key of a mutually exclusive set except the first.
     pub fn exclude(&mut self, keys: &[&'static str]) {
         let mut set: Vec<_> = keys.iter().filter_map(|key| Some((self.entry(key)?.0, *key))).collect();
         set.sort_unstable();
         if let [(first_at, first), others @ ..] = set.as_slice() {
             for (at, other) in others {
                 let line = first_at.line;
-                let message =
-                    format!("`{other}` and `{first}` (line {line}) exclude each other (expected one of them)");
+                let message = format!("`{other}` cannot be combined with `{first}` (line {line})");
                 self.faults.push(at.fault(message));
             }
         }
@@ -251,7 +249,7 @@ impl<'n> Section<'n, '_> {
                 Some(text) if !self.known.contains(&text) => Some(self.describe_unknown(text)),
                 Some(text) => lines
                     .insert(text, key.position.line)
-                    .map(|line| format!("`{text}` is set twice in one mapping (first in line {line})")),
+                    .map(|line| format!("duplicate key `{text}` (first in line {line})")),
             };
             self.faults.extend(message.map(|message| key.position.fault(message)));
         }
@@ -264,7 +262,7 @@ impl<'n> Section<'n, '_> {
         let similar = most_similar(key, &known);
         let elsewhere = self.elsewhere.iter().find(|(misplaced, _)| *misplaced == key);
         let shown = if self.confidential && similar.is_none() && elsewhere.is_none() {
-            "unknown key, not shown since it may be a secret".to_string()
+            "unknown key, hidden because it may be a secret".to_string()
         } else {
             format!("unknown key `{}`", shorten(key))
         };
@@ -274,22 +272,6 @@ impl<'n> Section<'n, '_> {
             (None, None) => format!("{shown} (expected one of {})", known.join(", ")),
         }
     }
-}
-
-/// The known word that was probably meant.
-pub(crate) fn most_similar<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
-    let normal: String = written.chars().take(64).collect::<String>().to_lowercase().replace(['-', ' '], "_");
-    known
-        .iter()
-        .map(|word| (strsim::damerau_levenshtein(&normal, word), *word))
-        .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
-        .min()
-        .map(|(_, word)| word)
-}
-
-/// A text as a message may show it: on one line, and not endless.
-pub(crate) fn shorten(text: &str) -> String {
-    text.chars().take(100).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]
@@ -304,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn misplaced_keys_are_sent_to_where_they_are_known() {
+    fn misplaced_keys_name_where_they_belong() {
         for (key, place) in ELSEWHERE {
             let hint = format!("unknown key `{key}` here (it belongs to {place})");
             let wrong = faults(&format!("registries:\n  - url: https://r.example\n    repositories: {{{key}: x}}\n"));
@@ -321,22 +303,6 @@ mod tests {
             };
             let right = faults(&right);
             assert!(!right.contains("unknown key"), "{right}");
-        }
-    }
-
-    #[test]
-    fn similar_words_are_found_and_others_are_not() {
-        let known = ["interval", "url", "request_timeout"];
-        for (written, similar) in [
-            ("intervall", Some("interval")),
-            ("Interval", Some("interval")),
-            ("uri", Some("url")),
-            ("request-timeout", Some("request_timeout")),
-            ("requestTimeout", Some("request_timeout")),
-            ("colour", None),
-            ("", None),
-        ] {
-            assert_eq!(most_similar(written, &known), similar, "{written}");
         }
     }
 }

@@ -1,13 +1,12 @@
-//! Which part of a registry this process looks at, when several share the work.
+//! Divides the repositories of a registry between several processes.
 //!
 //! Each repository belongs to one shard, by rendezvous hashing: every shard has a weight for the repository's name, and the
-//! highest wins. Nobody has to know the others, and one shard more takes its fair part from each of the others and moves
-//! nothing else. What a name belongs to never changes between versions, since shards of two versions run side by side
-//! during an update: `the_parts_never_change` pins it.
+//! highest wins. Shards need not know each other, and an additional shard takes an equal part from each other one and moves
+//! nothing else. The assignment is the same in every version, since two versions run side by side during an update.
 
 use std::fmt;
 
-/// More shards than this are a slip of the hand; a weight is counted out for each.
+/// Maximum number of shards; each costs a weight per name.
 pub const MAX_COUNT: u32 = 1024;
 
 /// One of several shards.
@@ -17,18 +16,18 @@ pub struct Shard {
     count: u32,
 }
 
-/// What cannot be a shard.
+/// An invalid shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
-    /// There are none, or too many.
-    #[error("{0} shards cannot be (expected 1 to {MAX_COUNT})")]
+    /// The count is 0 or too large.
+    #[error("invalid shard count {0} (expected 1 to {MAX_COUNT})")]
     Count(u32),
-    /// It is none of them.
-    #[error("there is no shard {index} of {count}: they are numbered from 0 to {}", count - 1)]
+    /// The index is too large.
+    #[error("shard {index} of {count} does not exist: indexes run from 0 to {}", count - 1)]
     Index {
-        /// The number that was given.
+        /// The index.
         index: u32,
-        /// How many there are.
+        /// The number of shards.
         count: u32,
     },
 }
@@ -49,22 +48,22 @@ impl Shard {
         Ok(Self { index, count })
     }
 
-    /// Its number, from 0.
+    /// Its index, starting at 0.
     pub fn index(self) -> u32 {
         self.index
     }
 
-    /// True if there are no others.
+    /// True without other shards.
     pub fn is_only_one(self) -> bool {
         self.count == 1
     }
 
-    /// True if a repository is this shard's to look at.
+    /// True if this shard checks a repository.
     pub fn holds(self, repository: &str) -> bool {
         let name = fnv1a(repository.as_bytes());
         let weight = |shard: u32| mix(name ^ mix(u64::from(shard) + 1));
         let own = weight(self.index);
-        // Of equal weights the first wins.
+        // The first of equal weights wins.
         (0..self.index).all(|other| weight(other) < own)
             && (self.index + 1..self.count).all(|other| weight(other) <= own)
     }
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_never_change() {
+    fn assignment_is_the_same_in_every_version() {
         let names = ["infra-ci", "library/alpine", "team/app", "team/app-2", "a", "a/b/c", ""];
         let of = |count: u32| names.map(|name| owner(name, count));
         assert_eq!(of(1), [0; 7]);
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_the_published_one() {
+    fn hash_matches_published_values() {
         assert_eq!(
             (fnv1a(b""), fnv1a(b"a"), fnv1a(b"foobar")),
             (0xcbf2_9ce4_8422_2325, 0xaf63_dc4c_8601_ec8c, 0x8594_4171_f739_67e8)
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_of_one_size_and_one_shard_more_moves_its_part_alone() {
+    fn shards_are_even_and_growth_moves_little() {
         let names: Vec<String> = (0..70_000).map(|number| format!("team-{}/service-{number}", number % 70)).collect();
         for count in 1..=7 {
             let before: Vec<u32> = names.iter().map(|name| owner(name, count)).collect();
@@ -142,16 +141,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_shard_is_refused() {
+    fn invalid_shards_are_rejected() {
         assert_eq!(Shard::new(0, 0), Err(ShardError::Count(0)));
         assert_eq!(Shard::new(0, MAX_COUNT + 1), Err(ShardError::Count(MAX_COUNT + 1)));
         let error = Shard::new(3, 3).unwrap_err().to_string();
-        assert_eq!(error, "there is no shard 3 of 3: they are numbered from 0 to 2");
+        assert_eq!(error, "shard 3 of 3 does not exist: indexes run from 0 to 2");
     }
 
     proptest! {
         #[test]
-        fn every_name_has_one_owner(name in "[a-z0-9]{1,12}([._/-][a-z0-9]{1,12}){0,4}", count in 1_u32..50) {
+        fn every_name_has_one_shard(name in "[a-z0-9]{1,12}([._/-][a-z0-9]{1,12}){0,4}", count in 1_u32..50) {
             prop_assert_eq!(owners(&name, count).len(), 1);
         }
     }

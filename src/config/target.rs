@@ -1,6 +1,5 @@
-//! One registry: its defaults, and how an entry of `registries` is read.
+//! Reads an entry of `registries`, and defines its defaults.
 
-use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -10,24 +9,26 @@ use url::Url;
 
 use super::fault::Position;
 use super::http_client::{is_off, proxy_url, read_credentials, read_tls};
+use super::limits::Limits;
 use super::pattern;
 use super::registry_url::RegistryUrl;
-use super::section::{Section, most_similar, shorten};
-use super::units::{parse_duration, parse_size};
-use super::{ByteEvidence, Confirm, Credentials, Evidence, Filter, ImageSelector, Limits, Mode, Spread, Target, Tls};
+use super::section::Section;
+use super::settings::{ByteEvidence, Confirm, Credentials, Evidence, Filter, ImageSelector, Mode, Spread, Target, Tls};
+use super::text::{most_similar, shorten};
+use super::units::{parse_duration, parse_size, whole_number};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// Far above what any registry bears.
+/// Far more than any registry can handle.
 const CONCURRENCY: RangeInclusive<usize> = 1..=1024;
 const ATTEMPTS: RangeInclusive<u32> = 1..=100;
-/// One request in 1000 seconds, which is slower than anybody wants, and a million in one.
+/// From one request in 1000 seconds to a million per second.
 const RATES: RangeInclusive<f64> = 0.001..=1e6;
 
 const INTERVAL: Duration = Duration::from_secs(15 * 60);
 
-/// What `global` says of every registry.
+/// Settings of `global`, which apply to every registry.
 pub(super) struct Global {
-    /// `None` if it is faulty.
+    /// `None` if invalid.
     interval: Option<Duration>,
     request_timeout: Duration,
     sweep_timeout: Option<Duration>,
@@ -59,14 +60,13 @@ impl Global {
     }
 }
 
-/// `None` if it is faulty.
+/// `None` if invalid.
 fn read_interval(section: &mut Section<'_, '_>, default: Option<Duration>) -> Option<Duration> {
     if section.has("interval") { section.scalar("interval", positive_duration) } else { default }
 }
 
 impl Target {
-    /// A registry of which only the URL is known; every setting has its default. Its name is the URL's host, with the
-    /// port if that is not the scheme's own.
+    /// A registry with default settings. Its name is the URL's host, with the port if it is not the scheme's default.
     pub fn with_defaults(url: Url) -> Self {
         let Global { request_timeout, sweep_timeout, .. } = Global::default();
         let host = url.host_str().unwrap_or_default();
@@ -94,11 +94,11 @@ impl Target {
         }
     }
 
-    /// Reads an entry of `registries`, and says where its name stands, or the URL that it has its name from; `None` if
-    /// neither is of use. Files are relative to `folder`.
+    /// Reads an entry of `registries`. The second value is the position of its name, or of the URL that names it; `None` if
+    /// both are invalid. File paths are relative to `folder`.
     pub(super) fn read(section: &mut Section<'_, '_>, global: &Global, folder: &Path) -> (Self, Option<Position>) {
         if !section.has("url") {
-            section.fault_at("url", "missing (expected one such as https://registry.example.com:5050)");
+            section.fault_at("url", "missing (example: https://registry.example.com:5050)");
         }
         let url = section.scalar("url", RegistryUrl::parse);
         let name = section.scalar("name", name);
@@ -107,7 +107,7 @@ impl Target {
             (None, Some(_)) if !section.has("name") => Some(section.position_of("url")),
             _ => None,
         };
-        // A name or URL that is merged in stands further up, where another registry is.
+        // A merged name or URL is positioned in another registry's entry, further up.
         let named_at = named_at.map(|at| at.max(section.position));
         let RegistryUrl { url, authority } = url.unwrap_or_else(RegistryUrl::stand_in);
 
@@ -126,7 +126,7 @@ impl Target {
             && spread > interval
         {
             let interval = humantime::format_duration(interval);
-            section.fault_at("spread", format!("longer than the interval of {interval} (expected at most that)"));
+            section.fault_at("spread", format!("longer than the interval of {interval}"));
         }
         let evidence = &mut target.evidence;
         section.section("evidence", |section| {
@@ -166,7 +166,7 @@ fn name(text: &str) -> Result<String, &'static str> {
     if (1..=255).contains(&text.chars().count()) && !text.contains(char::is_control) {
         Ok(text.to_string())
     } else {
-        Err("expected 1 to 255 characters, none of them a control character")
+        Err("expected 1 to 255 characters without control characters")
     }
 }
 
@@ -203,19 +203,10 @@ fn duration_or(text: &str, word: &str) -> Result<Duration, String> {
 
 fn positive_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
-        Ok(duration) if duration.is_zero() => Err("expected more than 0".to_string()),
+        Ok(duration) if duration.is_zero() => Err("must be greater than 0".to_string()),
         Ok(duration) => Ok(duration),
         Err(error) => Err(error.to_string()),
     }
-}
-
-pub(super) fn whole_number<T: std::str::FromStr + PartialOrd + Display>(
-    text: &str,
-    range: RangeInclusive<T>,
-) -> Result<T, String> {
-    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
-        format!("expected a whole number from {} to {}, found \"{}\"", range.start(), range.end(), shorten(text))
-    })
 }
 
 fn rate_limit(text: &str) -> Result<Option<f64>, String> {
@@ -223,7 +214,7 @@ fn rate_limit(text: &str) -> Result<Option<f64>, String> {
         Ok(0.0) => Ok(None),
         Ok(rate) if RATES.contains(&rate) => Ok(Some(rate)),
         _ => Err(format!(
-            "expected requests a second, from {} to {}, or 0 for no limit, found \"{}\"",
+            "expected requests per second, from {} to {}, or 0 for no limit, found \"{}\"",
             RATES.start(),
             RATES.end(),
             shorten(text)
@@ -234,7 +225,10 @@ fn rate_limit(text: &str) -> Result<Option<f64>, String> {
 fn image(text: &str, authority: &str) -> Result<ImageSelector, String> {
     let inside = text.strip_prefix(authority).is_some_and(|rest| rest.starts_with('/'));
     if inside || text.contains("://") {
-        return Err(format!("\"{}\" names its registry (expected the image alone, such as app:latest)", shorten(text)));
+        return Err(format!(
+            "\"{}\" includes the registry's host (expected only the image, such as app:latest)",
+            shorten(text)
+        ));
     }
     let selector = if text.contains([':', '@']) {
         text.parse().map(ImageSelector::Image)
@@ -243,6 +237,6 @@ fn image(text: &str, authority: &str) -> Result<ImageSelector, String> {
     };
     selector.map_err(|_| {
         let shown = shorten(text);
-        format!("\"{shown}\" is no image (expected one such as app, app:latest or app@sha256:…; repositories are in lower case)")
+        format!("\"{shown}\" is not an image (examples: app, app:latest, app@sha256:…; repositories are lowercase)")
     })
 }

@@ -1,7 +1,7 @@
-//! YAML as a tree whose every node knows its place. Scalars keep their text, since `0123` may be a password or a name, and
-//! what they mean is for the key to say.
+//! YAML as a tree of nodes with positions. Scalars keep their text, because the key decides their meaning: `0123` may be a
+//! password or a name.
 //!
-//! Aliases and merge keys (`<<`) are resolved here; tags other than YAML's own are refused.
+//! Aliases and merge keys (`<<`) are resolved here; tags other than YAML's own are rejected.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -10,17 +10,17 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::fault::{Fault, Position};
 
-/// Nodes of a file, with what its aliases repeat.
+/// Maximum nodes of a file, including those that aliases repeat.
 const NODE_LIMIT: usize = 100_000;
-/// Lists and mappings within one another.
+/// Maximum nesting of lists and mappings.
 const DEPTH_LIMIT: usize = 32;
 
-/// One value. That of an alias stands where the alias does, and shares its inside with what the alias repeats.
+/// One value. An alias has its own position, and shares the value of its anchor.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub position: Position,
     pub value: Rc<Value>,
-    /// Nodes in this one, itself included, counting what aliases repeat.
+    /// Nodes in this one, including itself and those that aliases repeat.
     nodes: usize,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Value {
 }
 
 impl Node {
-    /// True where YAML reads nothing: `key:`, `~`, `null`.
+    /// True for a null value: `key:`, `~`, `null`.
     pub fn is_null(&self) -> bool {
         matches!(&*self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
@@ -45,7 +45,7 @@ impl Node {
         }
     }
 
-    /// What it is, in words that show nothing of it.
+    /// Its type for messages, without its content.
     pub fn kind(&self) -> &'static str {
         match &*self.value {
             _ if self.is_null() => "nothing",
@@ -56,15 +56,15 @@ impl Node {
     }
 }
 
-/// Reads a file's one document; `None` if it is empty, or so broken that nothing in it can be read.
+/// Reads the document of a file; `None` if it is empty or not YAML.
 pub(super) fn parse(text: &str, faults: &mut Vec<Fault>) -> Option<Rc<Node>> {
     let mut tree = Tree { open: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, faults };
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
         let taken = match next {
             Ok((event, span)) => tree.take(event, position(span.start)),
-            // The parser's own words name at most one character of the text.
-            Err(error) => Err(position(*error.marker()).fault(format!("this is not YAML: {}", error.info()))),
+            // The parser's message quotes at most one character of the text.
+            Err(error) => Err(position(*error.marker()).fault(format!("invalid YAML: {}", error.info()))),
         };
         match taken {
             Ok(Progress::More) => {}
@@ -95,7 +95,7 @@ struct Tree<'f> {
     faults: &'f mut Vec<Fault>,
 }
 
-/// A list or mapping whose end has not come; a mapping's items are keys and values in turn.
+/// An open list or mapping; a mapping's items alternate between key and value.
 struct Collection {
     position: Position,
     anchor: usize,
@@ -106,18 +106,18 @@ impl Tree<'_> {
     fn take(&mut self, event: Event<'_>, position: Position) -> Result<Progress, Fault> {
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
-                self.faults.push(position.fault("a second YAML document begins here (expected one document)"));
+                self.faults.push(position.fault("a second YAML document starts here (expected one)"));
                 return Ok(Progress::Done);
             }
             Event::Scalar(text, style, anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), position);
+                self.reject_tag(tag.as_deref(), position);
                 let value = Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
                 self.close(position, anchor, value)?;
             }
             Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), position);
+                self.reject_tag(tag.as_deref(), position);
                 if self.open.len() == DEPTH_LIMIT {
-                    return Err(position.fault(format!("this is nested deeper than {DEPTH_LIMIT} levels")));
+                    return Err(position.fault(format!("nested deeper than {DEPTH_LIMIT} levels")));
                 }
                 self.open.push(Collection { position, anchor, items: Vec::new() });
             }
@@ -138,17 +138,17 @@ impl Tree<'_> {
                     self.count(node.nodes, position)?;
                     self.place(Rc::new(node));
                 }
-                None => return Err(position.fault("this alias stands within what it repeats")),
+                None => return Err(position.fault("this alias refers to itself")),
             },
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
         }
         Ok(Progress::More)
     }
 
-    /// A tag is not quoted: in `password: !abc` it is the password, unquoted by mistake.
-    fn refuse_tag(&mut self, tag: Option<&Tag>, position: Position) {
+    /// Does not quote the tag: in `password: !abc` it is a password without quotes.
+    fn reject_tag(&mut self, tag: Option<&Tag>, position: Position) {
         if tag.is_some_and(|tag| !tag.is_yaml_core_schema()) {
-            self.faults.push(position.fault("YAML tags mean nothing here (a value that begins with ! needs quotes)"));
+            self.faults.push(position.fault("YAML tags are not supported (quote a value that starts with !)"));
         }
     }
 
@@ -183,7 +183,7 @@ impl Tree<'_> {
         }
     }
 
-    /// A mapping's entries, with those of `<<` for the keys that it does not set itself.
+    /// A mapping's entries, plus those of `<<` for keys that it does not set.
     fn merge(&mut self, items: &[Rc<Node>]) -> Vec<(Rc<Node>, Rc<Node>)> {
         let is_merge = |key: &Node| matches!(&*key.value, Value::Scalar { text, plain: true } if text == "<<");
         let pairs = || items.chunks_exact(2).map(|pair| (&pair[0], &pair[1]));
@@ -213,7 +213,7 @@ impl Tree<'_> {
 mod tests {
     use super::*;
 
-    /// A tree on one line: scalars as they are, with line and column in front of keys.
+    /// A tree on one line, with line and column before each key.
     fn show(node: &Node) -> String {
         match &*node.value {
             Value::Scalar { text, .. } => text.clone(),
@@ -237,17 +237,17 @@ mod tests {
     }
 
     #[test]
-    fn scalars_keep_their_text_and_keys_their_place() {
+    fn scalars_keep_text_and_keys_position() {
         assert_eq!(read("a: 0123\nä: {b: [1.50, off]}\n"), Ok("{1:1 a=0123, 2:1 ä={2:5 b=[1.50, off]}}".to_string()));
     }
 
     #[test]
-    fn twice_the_same_key_is_kept_for_the_reader_to_refuse() {
+    fn duplicate_keys_are_kept_for_the_reader() {
         assert_eq!(read("a: 1\na: 2"), Ok("{1:1 a=1, 2:1 a=2}".to_string()));
     }
 
     #[test]
-    fn merged_keys_yield_to_those_of_the_mapping_and_to_earlier_ones() {
+    fn own_and_earlier_keys_override_merged_ones() {
         let text = "- &x {a: 1, b: 1}\n- &y {b: 2, c: 2}\n- <<: [*x, *y]\n  a: 3\n";
         assert_eq!(
             read(text),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_cannot_make_a_small_file_large() {
+    fn nodes_of_aliases_are_bounded() {
         let mut text = "- &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_string();
         for level in 1..20 {
             let below = level - 1;
@@ -267,16 +267,16 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_cannot_stand_within_what_it_repeats() {
-        assert_eq!(read("&a [*a]"), Err(vec!["1:5: this alias stands within what it repeats".to_string()]));
+    fn recursive_aliases_are_rejected() {
+        assert_eq!(read("&a [*a]"), Err(vec!["1:5: this alias refers to itself".to_string()]));
     }
 
     #[test]
-    fn depth_is_bounded() {
+    fn nesting_is_bounded() {
         assert!(read(&format!("{}{}", "[".repeat(32), "]".repeat(32))).is_ok());
         assert_eq!(
             read(&format!("{}{}", "[".repeat(33), "]".repeat(33))),
-            Err(vec!["1:33: this is nested deeper than 32 levels".to_string()])
+            Err(vec!["1:33: nested deeper than 32 levels".to_string()])
         );
     }
 }

@@ -152,7 +152,7 @@ async fn pods_know_their_part_by_themselves() {
     setup.registry.clear_requests();
     let outcome = setup.sweep(&count).env("POD_NAME", "registry-integrity-probe-3").run().await;
     assert_eq!((outcome.code, setup.registry.requests().len()), (Some(2), 0), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("there is no shard 3 of 3"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("shard 3 of 3 does not exist"), "{}", outcome.stderr);
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ async fn flags_without_a_meaning_are_refused() {
     for (flags, says) in [
         (&["--storage.retention.time", "1d"][..], "--storage.path"),
         (&["--storage.path", "/nowhere", "--storage.retention.size", "4KiB"], "--storage.retention.size: "),
-        (&["--storage.path", "/nowhere", "--storage.retention.time", "1"], "its unit is missing"),
+        (&["--storage.path", "/nowhere", "--storage.retention.time", "1"], "the unit is missing"),
     ] {
         let outcome = probe(["sweep", "--registry", "http://127.0.0.1:1"].iter().chain(flags)).run().await;
         assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
