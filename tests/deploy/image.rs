@@ -209,7 +209,7 @@ async fn serves(container: &Container, registry: &str) {
 }
 
 #[test]
-fn the_containerfile_is_of_this_version_and_pins_what_it_builds_with() {
+fn containerfile_has_this_version_and_pins_its_base() {
     let text = read("deploy/image/Containerfile");
     assert!(text.contains(concat!("ARG VERSION=", env!("CARGO_PKG_VERSION"), "\n")), "{text}");
     for line in text.lines().filter(|line| line.starts_with("ARG RUST=")) {

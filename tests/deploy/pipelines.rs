@@ -68,7 +68,7 @@ fn nothing_floats() {
 }
 
 #[test]
-fn each_verifies_what_it_pushed_by_its_digest_before_anything_else_uses_it() {
+fn each_pipeline_verifies_the_pushed_digest_first() {
     let push = Regex::new(r"buildah push|skopeo copy|docker/build-push-action@").unwrap();
     let verify = Regex::new(r#"(registry-integrity-probe|"\$PROBE") verify|- verify\n"#).unwrap();
     let by_digest = Regex::new(r#"@\$DIGEST"|@\$\(cat |%s@%s"#).unwrap();

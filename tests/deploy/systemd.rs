@@ -75,7 +75,7 @@ fn the_units_run_commands_that_are_accepted() {
 }
 
 #[test]
-fn what_is_found_is_no_failure_of_the_unit_and_a_wrong_configuration_is() {
+fn unit_fails_on_wrong_configuration_not_on_findings() {
     for (name, _) in &SERVICES[1..] {
         assert!(unit(name).contains("\nSuccessExitStatus=1 3\n"), "{name}");
     }

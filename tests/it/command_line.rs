@@ -91,7 +91,7 @@ async fn sweep_exits_by_what_it_found() {
 }
 
 #[tokio::test]
-async fn a_result_goes_to_a_file_and_one_that_cannot_is_told() {
+async fn result_goes_to_a_file_or_exits_3() {
     let registry = Registry::start().await.unwrap();
     registry.push("app:1", &Image::manifest().named("app"));
     let folder = tempfile::tempdir().unwrap();
@@ -108,7 +108,7 @@ async fn a_result_goes_to_a_file_and_one_that_cannot_is_told() {
 }
 
 #[test]
-fn a_signal_ends_a_job_also_where_signals_have_no_default_action() {
+fn signal_ends_a_job_running_as_pid_1() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_registry-integrity-probe"));

@@ -272,7 +272,7 @@ fn a_byte_order_mark_and_windows_line_ends_do_not_matter() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_no_fault_of_its_text() {
+fn absent_file_is_not_a_syntax_error() {
     let error = Config::load(&fixture("absent.yaml")).unwrap_err();
     assert!(matches!(error, ConfigError::Unreadable { .. }));
     assert!(error.to_string().starts_with("cannot read the configuration "), "{error}");

@@ -263,7 +263,7 @@ async fn digests_are_claimed_wrongly_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn blobs_may_lie_on_a_storage_host_that_signs_for_get_alone() {
+async fn signed_storage_url_serves_get_but_not_head() {
     let (faulty, storage) = (Faulty::start().await, Registry::start().await.unwrap());
     storage.push("web:1", &faulty.image);
     storage.fault(everything().head_only(), answers(403));

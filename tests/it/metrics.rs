@@ -35,7 +35,7 @@ fn has_family(text: &str, name: &str) -> bool {
 }
 
 #[test]
-fn before_the_first_sweep_closed_sets_are_zero_and_the_unknown_is_absent() {
+fn before_first_sweep_unknown_metrics_are_absent() {
     let text = metrics::render(&state_of("a"));
     let mut closed: Vec<String> = Vec::new();
     for kind in ["manifest", "child", "config", "layer"] {
@@ -90,7 +90,7 @@ fn before_the_first_sweep_closed_sets_are_zero_and_the_unknown_is_absent() {
 }
 
 #[test]
-fn a_broken_registry_names_its_images_and_a_mended_one_forgets_them() {
+fn broken_image_series_disappear_after_repair() {
     let state = state_of("a");
     let registry = state.registry("a").unwrap();
     let failures = vec![
@@ -185,7 +185,7 @@ fn too_many_broken_images_are_counted_instead() {
 }
 
 #[test]
-fn images_that_could_not_be_judged_are_named_up_to_a_limit_and_the_broken_ones_are_not_among_them() {
+fn unverified_image_series_are_limited_and_exclude_broken() {
     let state = state_of("a");
     let registry = state.registry("a").unwrap();
     let mut report = partial("a", vec![unjudged_layer("z", Cause::Timeout, &["app:1", "infra-ci:latest"])]);

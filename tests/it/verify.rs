@@ -39,7 +39,7 @@ fn row<'a>(outcome: &'a Outcome, digest: &Digest) -> &'a str {
 }
 
 #[tokio::test]
-async fn an_intact_image_exits_0_with_every_object_on_a_line_of_its_own() {
+async fn intact_image_exits_0_listing_every_object() {
     let image = index("app");
     let registry = registry_with("team/app:1", &image).await;
     let outcome = verify(&registry, "team/app:1", &[]).run().await;
@@ -52,7 +52,7 @@ async fn an_intact_image_exits_0_with_every_object_on_a_line_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_incident_exits_1_and_names_objects_platform_and_what_to_do() {
+async fn missing_child_exits_1_with_platform_and_remedy() {
     let image = index("app");
     let registry = registry_with("app:1", &image).await;
     let (child, attestation) = (image.child("linux/amd64").unwrap(), image.attestations().next().unwrap());
@@ -205,7 +205,7 @@ async fn a_declared_platform_that_the_config_denies_is_a_warning() {
 }
 
 #[tokio::test]
-async fn a_child_without_a_declared_platform_is_for_what_its_config_says() {
+async fn undeclared_platform_is_read_from_the_config() {
     let arm = Image::manifest().named("arm").platforms(["linux/arm64"]);
     let (digest, size) = (&arm.root().digest, arm.root().bytes.len());
     let index = format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{digest}","size":{size}}}]}}"#);
@@ -245,7 +245,7 @@ fn conclusion(outcome: &Outcome) -> String {
 }
 
 #[tokio::test]
-async fn where_a_proxy_removes_the_range_a_layer_is_read_to_its_end() {
+async fn layer_is_read_completely_without_range_support() {
     let image = Image::manifest().with_layers(1).with_layer_size(12 << 20);
     let layer = image.layers().next().unwrap();
     let registry = registry_with("app:1", &image).await;
@@ -390,7 +390,7 @@ async fn credentials_come_from_where_docker_and_podman_keep_them() {
 }
 
 #[tokio::test]
-async fn a_helper_that_fails_is_named_and_what_it_printed_is_not() {
+async fn failing_helper_is_named_without_its_output() {
     let registry = registry_with("app:1", &index("app")).await;
     registry.require(Auth::Basic { username: "probe".to_string(), password: "secret".to_string() });
     let folder = tempfile::tempdir().unwrap();
@@ -452,7 +452,7 @@ async fn what_is_written_to_a_file_is_not_printed() {
 }
 
 #[tokio::test]
-async fn on_docker_registry_a_pushed_image_passes_until_a_child_loses_its_link() {
+async fn pushed_image_passes_until_its_child_is_unlinked() {
     let Some(registry) = DockerRegistry::start().await else { return };
     let image = index("app");
     let Some(_) = skopeo_copy(&image, &registry, "infra-ci:latest").await else { return };

@@ -392,7 +392,7 @@ async fn foreign_text_cannot_become_markup() {
 }
 
 #[tokio::test]
-async fn a_browser_may_load_what_the_service_serves_itself_and_nothing_else() {
+async fn content_security_policy_allows_own_content_only() {
     let service = Service::start(web_of(State::default())).await;
     let page = service.get("/").await;
     let policy = page.header("content-security-policy").unwrap();
@@ -414,7 +414,7 @@ async fn a_browser_may_load_what_the_service_serves_itself_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_long_list_is_cut_on_the_page_and_whole_in_the_api() {
+async fn long_list_is_truncated_only_on_the_page() {
     let entries: Vec<_> = (0..507).map(|n| unjudged_layer(&n.to_string(), Cause::ServerError, &["app:1"])).collect();
     let service = Service::start(web_of(state_of(vec![partial("a", entries)]))).await;
     let page = service.get("/").await;

@@ -29,7 +29,7 @@ async fn watch(address: std::net::SocketAddr) -> TcpStream {
 }
 
 #[tokio::test]
-async fn thousands_of_findings_are_small_pages_that_say_how_many_there_are() {
+async fn thousands_of_findings_are_small_counted_pages() {
     let service = Service::start(states::a_thousand_failures()).await;
     for path in ["/", "/search", "/search?show=unverified", "/search?q=team-3", "/search?show=images"] {
         let (status, page) = service.get(path).await;
@@ -89,7 +89,7 @@ async fn a_search_narrows_by_repository_tag_digest_and_reason() {
 }
 
 #[tokio::test]
-async fn an_image_s_page_has_its_tree_and_says_what_mends_it() {
+async fn image_page_has_its_tree_and_remedy() {
     let service = Service::start(states::broken_between_two_sweeps()).await;
     let (status, page) = service.get(&format!("/image?registry={NAME}&image=infra-ci:latest")).await;
     assert_eq!(status, Some(200));
@@ -112,7 +112,7 @@ async fn an_image_s_page_has_its_tree_and_says_what_mends_it() {
 }
 
 #[tokio::test]
-async fn the_tree_of_a_large_image_goes_on_from_part_to_part() {
+async fn large_image_tree_is_split_into_pages() {
     let service = Service::start(states::a_large_image()).await;
     let first = format!("image?registry={NAME}&image=large:1");
     let (mut path, mut digests, mut parts) = (first.clone(), Vec::new(), 0);

@@ -29,7 +29,7 @@ async fn until_restless_is(demo: &RunningProbe, is_broken: bool) -> usize {
 }
 
 #[tokio::test]
-async fn everything_is_there_within_ten_seconds_and_an_image_breaks_and_heals_and_breaks() {
+async fn demo_is_complete_and_breaks_and_recovers() {
     let began = Instant::now();
     let demo = probe(["demo"]).serve().await;
     let parts = [

@@ -59,7 +59,7 @@ fn rules_without_waiting() -> String {
 }
 
 #[tokio::test]
-async fn a_broken_child_is_told_and_told_again_when_it_is_back() {
+async fn broken_child_alert_fires_and_resolves() {
     let Some(registry) = DockerRegistry::start().await else { return };
     let Some(monitoring) = Monitoring::start().await else { return };
     let alert = "RegistryManifestIntegrityFailure";
@@ -102,7 +102,7 @@ async fn a_broken_child_is_told_and_told_again_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_registry_that_is_down_and_a_cronjob_that_runs_no_more_are_told() {
+async fn registry_down_and_stopped_cronjob_fire_alerts() {
     let Some(mut registry) = DockerRegistry::start().await else { return };
     let Some(monitoring) = Monitoring::start().await else { return };
     registry.push("infra-ci:latest", &Image::index()).await;

@@ -344,7 +344,7 @@ async fn basic_authentication_agrees() {
 }
 
 #[tokio::test]
-async fn skopeo_copies_into_a_real_registry_and_out_of_the_in_process_one() {
+async fn skopeo_copies_between_real_and_in_process_registry() {
     let Some(pair) = Pair::start().await else { return };
     let image = Image::index().with_attestation();
     let Some(copied) = skopeo_copy(&image, &pair.real, "infra-ci:latest").await else { return };

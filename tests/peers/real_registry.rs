@@ -114,7 +114,7 @@ async fn a_garbage_collection_takes_the_children_of_a_tagged_index() {
 }
 
 #[tokio::test]
-async fn a_child_without_its_revision_link_is_missing_with_its_platform_and_all_its_tags() {
+async fn child_without_revision_link_is_missing_with_tags() {
     let Some(registry) = DockerRegistry::start().await else { return };
     let image = index("infra-ci");
     for tag in ["latest", "5319f03e"] {
@@ -140,7 +140,7 @@ async fn a_child_without_its_revision_link_is_missing_with_its_platform_and_all_
 }
 
 #[tokio::test]
-async fn a_blob_deleted_under_a_warm_cache_is_unreadable_although_its_head_answers_200() {
+async fn blob_deleted_under_warm_cache_is_unreadable() {
     let options = Options { cache: true, ..Options::default() };
     let Some(registry) = DockerRegistry::start_with(options).await else { return };
     let image = index("app");
@@ -156,7 +156,7 @@ async fn a_blob_deleted_under_a_warm_cache_is_unreadable_although_its_head_answe
 }
 
 #[tokio::test]
-async fn a_truncated_blob_is_told_by_its_length_or_under_a_warm_cache_by_its_last_byte() {
+async fn truncated_blob_is_found_despite_a_warm_cache() {
     for (cache, reason) in [(false, "size_mismatch"), (true, "unreadable")] {
         let Some(registry) = DockerRegistry::start_with(Options { cache, ..Options::default() }).await else { return };
         let image = index("app");
@@ -213,7 +213,7 @@ async fn altered_bytes_of_a_manifest_do_not_hash_to_its_digest() {
 }
 
 #[tokio::test]
-async fn credentials_are_needed_taken_from_where_they_lie_and_never_taken_for_a_failure() {
+async fn missing_credentials_are_unverified_present_ones_are_used() {
     let options = Options { htpasswd: true, ..Options::default() };
     let Some(registry) = DockerRegistry::start_with(options).await else { return };
     let image = index("app");
@@ -257,7 +257,7 @@ async fn what_skopeo_pushed_is_walked_as_well() {
 }
 
 #[tokio::test]
-async fn fifty_repositories_and_five_hundred_tags_with_everything_wrong_that_can_be() {
+async fn every_fault_among_five_hundred_tags_is_found() {
     let Some(registry) = DockerRegistry::start().await else { return };
     let mut images = Vec::new();
     for repository in 0..50 {

@@ -42,7 +42,7 @@ async fn node_exporter_shows_what_the_exporter_would_show() {
 }
 
 #[tokio::test]
-async fn a_textfile_that_cannot_be_written_is_told_and_does_not_hide_a_failure() {
+async fn unwritable_textfile_is_reported_beside_the_failure() {
     let registry = Registry::start().await.unwrap();
     let url = registry.url();
     let sweep = || probe(["sweep", "--registry", &url, "--textfile", "/nowhere/registry.prom"]).run();

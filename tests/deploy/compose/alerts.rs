@@ -67,7 +67,7 @@ async fn prometheus(shop: &Shop, service: &RunningProbe, alertmanager: &Service)
 }
 
 #[tokio::test]
-async fn a_broken_child_of_the_shop_is_told_to_people_and_so_is_its_end() {
+async fn shop_alerts_on_a_broken_child_and_resolves() {
     let Some(program) = peer("docker-registry") else { return };
     let Some(shop) = Shop::open(&program).await else { return };
     stock(&shop).await;

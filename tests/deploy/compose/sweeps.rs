@@ -73,13 +73,13 @@ async fn the_probe_s_user_may_only_read(shop: &Shop) {
 }
 
 #[tokio::test]
-async fn six_registries_of_distribution_2_are_swept_without_a_false_alarm_or_a_download() {
+async fn six_distribution_2_registries_raise_no_false_alarm() {
     let Some(program) = peer("docker-registry") else { return };
     is_swept_without_a_false_alarm_or_a_download(&program).await;
 }
 
 #[tokio::test]
-async fn six_registries_of_distribution_3_are_swept_without_a_false_alarm_or_a_download() {
+async fn six_distribution_3_registries_raise_no_false_alarm() {
     let Some(program) = distribution_v3() else { return };
     is_swept_without_a_false_alarm_or_a_download(&program).await;
 }

@@ -70,7 +70,7 @@ pub async fn run(_: &str) -> Option<Runbook> {
 
 /// What the page says of a stale cache: the push ends well, and nothing is mended until the registry was restarted.
 #[tokio::test]
-async fn under_a_stale_cache_a_push_writes_nothing_until_the_registry_is_restarted() {
+async fn push_under_stale_cache_needs_a_restart() {
     let Some(mut planted) = Planted::new(Options { cache: true, ..Options::default() }).await else { return };
     let child = planted.image.child("linux/amd64").unwrap().clone();
     let service = planted.serve("").await;

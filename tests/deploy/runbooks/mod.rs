@@ -54,7 +54,7 @@ every_command_is_run! {
 }
 
 #[test]
-fn every_page_has_its_test_and_nothing_is_left_out_without_a_reason() {
+fn every_runbook_is_tested_and_omissions_have_reasons() {
     let pages: BTreeSet<String> = fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap().trim_end_matches(".md").to_string())

@@ -67,7 +67,7 @@ async fn what_the_service_answers_is_what_is_described() {
 }
 
 #[tokio::test]
-async fn every_path_of_the_description_is_there_and_no_reference_leads_nowhere() {
+async fn every_described_path_and_reference_exists() {
     let service = Service::of(State::default()).await;
     let description = service.found("/api/v1/openapi.json").await;
     assert_eq!(description["info"]["version"], env!("CARGO_PKG_VERSION"));

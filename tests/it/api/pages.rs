@@ -76,7 +76,7 @@ async fn pages_of_any_size_make_up_the_whole_list() {
 }
 
 #[tokio::test]
-async fn a_page_goes_on_where_it_was_when_the_list_has_changed() {
+async fn next_page_continues_after_the_list_changed() {
     let service = service().await;
     let first = service.found("/api/v1/findings?registry=a&limit=5").await;
     let cursor = first["next"].as_str().unwrap();

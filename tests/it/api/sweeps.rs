@@ -28,7 +28,7 @@ async fn service() -> Service {
 }
 
 #[tokio::test]
-async fn sweeps_are_told_the_latest_first_and_the_running_one_by_its_progress() {
+async fn sweeps_are_newest_first_with_current_progress() {
     let service = service().await;
     let answer = service.found("/api/v1/sweeps").await;
     let sweeps = answer["sweeps"].as_array().unwrap();

@@ -38,7 +38,7 @@ async fn a_wrong_password_is_one_unauthorized_and_few_requests() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_costs_few_requests_also_where_ten_thousand_images_are_named() {
+async fn wrong_password_costs_few_requests_with_many_images() {
     let registry = registry_with(&app()).await;
     registry.require(Auth::bearer(&TokenService::new().for_user("probe", "right")));
     let report = Sweeping::of(&registry)
@@ -56,7 +56,7 @@ async fn a_wrong_password_costs_few_requests_also_where_ten_thousand_images_are_
 }
 
 #[tokio::test]
-async fn repositories_that_are_not_ours_to_read_do_not_hide_the_others() {
+async fn unauthorized_repositories_do_not_hide_the_others() {
     let registry = many(400).await;
     for n in 100..200 {
         registry.fault(in_repository(&format!("r{n:04}")), answers(403));

@@ -85,7 +85,7 @@ fn write_docker_config(folder: &Path, host: &str) -> String {
 }
 
 #[tokio::test]
-async fn verify_sends_its_password_where_private_content_answers_404_to_anonymous_clients() {
+async fn verify_logs_in_where_anonymous_clients_get_404() {
     let folder = tempfile::tempdir().unwrap();
     for auth in protections() {
         for auth in [Auth::challenging_at_base(&[], auth.clone()), Auth::partly_public(&[], auth)] {
@@ -169,7 +169,7 @@ async fn a_wrong_password_is_tried_once_however_many_images_are_named() {
 }
 
 #[tokio::test]
-async fn a_base_that_answers_oddly_leaves_each_request_to_answer_its_own_challenge() {
+async fn after_an_odd_base_response_requests_answer_challenges() {
     for status in [400, 403, 404, 405, 501] {
         for auth in protections() {
             let registry = registry_with(&crate::testkit::in_process::app()).await;
@@ -182,7 +182,7 @@ async fn a_base_that_answers_oddly_leaves_each_request_to_answer_its_own_challen
 }
 
 #[tokio::test]
-async fn an_outage_of_the_base_is_reported_as_such_and_not_remembered() {
+async fn outage_of_the_base_is_reported_not_remembered() {
     let impatient = |target: &mut Target| {
         target.request_timeout = std::time::Duration::from_millis(300);
         target.limits.retries = 1;

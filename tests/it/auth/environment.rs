@@ -131,7 +131,7 @@ fn write_counting_helper(folder: &Path) {
 }
 
 #[tokio::test]
-async fn a_helper_is_run_once_and_again_when_its_password_is_rejected() {
+async fn helper_runs_again_only_after_its_password_fails() {
     for (password, runs) in [("old", 1), ("new", 2)] {
         let registry = registry_with(&app()).await;
         for n in 0..30 {
@@ -204,7 +204,7 @@ fn without_the_host(request: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn the_proxy_of_the_configuration_is_asked_for_everything_and_the_environment_s_for_nothing() {
+async fn configured_proxy_replaces_the_proxy_of_the_environment() {
     let registry = registry_with(&app()).await;
     let proxy = Front::start(registry.address(), without_the_host).await;
     let of_the_environment = Front::start(registry.address(), without_the_host).await;

@@ -107,7 +107,7 @@ async fn a_challenge_that_names_another_repository_gets_no_token_for_it() {
 }
 
 #[tokio::test]
-async fn tokens_of_a_second_expire_in_mid_sweep_and_each_repository_gets_its_own_again() {
+async fn expired_tokens_are_renewed_per_repository_mid_sweep() {
     let tokens = TokenService::new().expiring_in(Duration::from_secs(1));
     let registry = nested(&tokens).await;
     let report = Sweeping::of(&registry).with(|target| target.rate_limit = Some(40.0)).sweep().await;

@@ -140,7 +140,7 @@ async fn connections_that_end_while_many_requests_wait_cost_no_verdict() {
 }
 
 #[tokio::test]
-async fn a_connection_of_http_2_that_is_told_to_go_away_is_followed_by_another() {
+async fn http_2_goaway_opens_another_connection() {
     let (registry, ca) = (large().await, PrivateCa::new());
     let acceptor = ca.server(&["localhost"]).acceptor(&[b"h2"]);
     let front = Plan::before(registry.address()).with_tls(acceptor).going_away_after(10).start().await;
@@ -152,7 +152,7 @@ async fn a_connection_of_http_2_that_is_told_to_go_away_is_followed_by_another()
 
 /// HTTP/2's way to say that nothing more is going to come, also in the middle of a body.
 #[tokio::test]
-async fn a_stream_of_http_2_that_is_reset_without_an_error_is_truncated_and_not_altered() {
+async fn http_2_reset_without_error_is_unreadable() {
     let (registry, ca) = (large().await, PrivateCa::new());
     for (declares_length, of_manifests) in [(true, true), (false, true), (true, false), (false, false)] {
         let acceptor = ca.server(&["localhost"]).acceptor(&[b"h2"]);

@@ -77,7 +77,7 @@ async fn every_request_has_these_headers_and_no_others() {
 }
 
 #[tokio::test]
-async fn the_same_over_http_2_has_no_host_and_nothing_else_is_different() {
+async fn http_2_requests_differ_only_in_host() {
     let (registry, ca) = (registry().await, PrivateCa::new());
     let acceptor = ca.server(&["localhost"]).acceptor(&[b"h2"]);
     let front = Plan::before(registry.address()).with_tls(acceptor).start().await;

@@ -88,7 +88,7 @@ fn every_command_line_of_a_page_is_accepted() {
 }
 
 #[test]
-fn every_flag_of_a_sentence_is_one_of_the_program_or_of_another() {
+fn every_flag_in_the_documentation_exists() {
     let flag = Regex::new(r"(?:^|[\s`(])(--[a-z][a-z0-9.-]*[a-z])").unwrap();
     let known: BTreeSet<String> = flags().into_values().flatten().collect();
     let mut of_others = BTreeSet::new();

@@ -80,7 +80,7 @@ async fn a_manifest_in_an_encoding_that_nobody_asked_for_is_unverified() {
 }
 
 #[tokio::test]
-async fn a_blob_s_length_in_an_encoding_that_nobody_asked_for_is_no_failure() {
+async fn blob_length_in_unrequested_encoding_is_no_failure() {
     for (name, encode) in ENCODINGS {
         let report = swept_through(encoding(name, encode, Heard::is_of_blob)).await;
         assert_eq!(report.failures, [], "{name}");
@@ -89,7 +89,7 @@ async fn a_blob_s_length_in_an_encoding_that_nobody_asked_for_is_no_failure() {
 
 /// Storages tell the encoding that was noted when an object was stored, `aws-chunked` for one, whatever its bytes are.
 #[tokio::test]
-async fn a_label_on_bytes_that_are_right_as_they_came_leaves_an_image_intact() {
+async fn wrong_encoding_label_on_right_bytes_is_intact() {
     for (name, _) in ENCODINGS.into_iter().chain([("aws-chunked", gzip as Encode)]) {
         for which in [Heard::is_of_manifest, Heard::is_of_blob] {
             let registry = registry().await;

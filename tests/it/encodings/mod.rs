@@ -139,7 +139,7 @@ async fn a_manifest_that_a_proxy_compressed_unasked_is_intact() {
 }
 
 #[tokio::test]
-async fn an_answer_that_says_it_is_not_encoded_is_read_as_it_is() {
+async fn identity_encoding_is_read_unchanged() {
     let (report, _) = swept_through(|_, reply| reply.set("content-encoding", "identity")).await;
     assert_intact(&report, "identity");
 }
@@ -158,7 +158,7 @@ const LABELLED: [(&str, Changing); 2] = [
 ];
 
 #[tokio::test]
-async fn a_blob_s_length_and_last_byte_in_another_encoding_prove_nothing_and_are_no_failure() {
+async fn encoded_blob_length_and_last_byte_prove_nothing() {
     for byte in [ByteEvidence::Off, ByteEvidence::Within(Duration::ZERO)] {
         for (name, change) in LABELLED {
             let registry = registry().await;

@@ -52,7 +52,7 @@ async fn hash_all(registry: &Registry, patience: Duration) -> Report {
 const PATIENT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn every_byte_is_read_and_nothing_is_found_against_what_is_whole() {
+async fn full_hash_of_intact_blobs_finds_nothing() {
     let image = Image::index().platforms(["linux/amd64", "linux/arm64"]).with_layers(2).with_layer_size(LONG);
     let registry = registry_with(&image).await;
     let report = hash_all(&registry, PATIENT).await;
@@ -62,7 +62,7 @@ async fn every_byte_is_read_and_nothing_is_found_against_what_is_whole() {
 }
 
 #[tokio::test]
-async fn a_flipped_byte_is_found_whether_the_blob_is_short_or_long() {
+async fn flipped_byte_is_found_in_any_blob_length() {
     for size in [100, LONG] {
         let image = Image::manifest().with_layers(2).with_layer_size(size);
         let registry = registry_with(&image).await;
@@ -76,7 +76,7 @@ async fn a_flipped_byte_is_found_whether_the_blob_is_short_or_long() {
 }
 
 #[tokio::test]
-async fn a_blob_that_is_cut_is_unreadable_and_one_of_another_length_is_a_mismatch() {
+async fn truncated_blob_is_unreadable_other_length_a_mismatch() {
     let image = Image::manifest().with_layers(3).with_layer_size(LONG);
     let registry = registry_with(&image).await;
     let layers: Vec<_> = image.layers().collect();
@@ -94,7 +94,7 @@ async fn a_blob_that_is_cut_is_unreadable_and_one_of_another_length_is_a_mismatc
 }
 
 #[tokio::test]
-async fn a_body_may_take_longer_than_the_time_of_a_request_but_may_not_stall_for_as_long() {
+async fn slow_body_passes_and_stalled_body_times_out() {
     let (slow, stalling) = (Image::manifest().with_layer_size(15), Image::manifest().with_layer_size(LONG));
     let registry = registry_with(&slow).await;
     registry.push("app:2", &stalling);

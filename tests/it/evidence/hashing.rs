@@ -28,7 +28,7 @@ fn config(registry: &Registry, budget: Option<u64>) -> Config {
 }
 
 #[tokio::test]
-async fn a_flipped_byte_is_found_between_sweeps_stays_and_goes_when_it_is_mended() {
+async fn flipped_byte_found_by_hashing_resolves_after_repair() {
     let registry = registry_with(&app()).await;
     let image = app();
     let layer = image.layers().next().unwrap();
@@ -52,7 +52,7 @@ async fn a_flipped_byte_is_found_between_sweeps_stays_and_goes_when_it_is_mended
 
 /// Its last byte was read in the first sweep and is not due for a day; the sweeps in between ask by HEAD, which is answered.
 #[tokio::test]
-async fn a_blob_that_cannot_be_hashed_is_read_by_the_next_sweep_and_not_cleared_by_head() {
+async fn unhashable_blob_is_read_by_the_next_sweep() {
     let registry = registry_with(&app()).await;
     let config = config(&registry, None);
     let state = Arc::new(State::new(&config.registries));

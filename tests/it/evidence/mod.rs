@@ -27,7 +27,7 @@ fn large() -> Image {
 }
 
 #[tokio::test]
-async fn a_stale_cache_is_found_by_the_last_byte_and_not_by_head() {
+async fn stale_cache_is_found_by_the_last_byte() {
     for image in [app(), large()] {
         let layer = image.layers().next().unwrap();
         for length in [0, layer.bytes.len() / 2, layer.bytes.len() - 1] {
@@ -41,7 +41,7 @@ async fn a_stale_cache_is_found_by_the_last_byte_and_not_by_head() {
 }
 
 #[tokio::test]
-async fn an_uncached_truncation_is_a_size_mismatch_by_head_and_by_range() {
+async fn uncached_truncation_is_a_size_mismatch() {
     let image = large();
     let layer = image.layers().next().unwrap();
     for byte in [ByteEvidence::Off, ByteEvidence::Within(Duration::ZERO)] {
@@ -79,7 +79,7 @@ async fn what_servers_make_of_a_range() {
 }
 
 #[tokio::test]
-async fn a_range_without_a_total_does_not_hide_a_length_that_differs() {
+async fn range_without_total_still_shows_a_size_mismatch() {
     let image = large();
     let layer = image.layers().next().unwrap();
     let registry = registry_with(&image).await;
@@ -108,7 +108,7 @@ async fn a_contradicting_digest_header_is_found_by_head_alone() {
 }
 
 #[tokio::test]
-async fn a_tag_whose_digest_header_contradicts_its_bytes_is_told_by_get() {
+async fn tag_digest_header_contradicting_bytes_is_digest_mismatch() {
     let registry = registry_with(&app()).await;
     let other = Digest::sha256(b"never pushed");
     registry.fault(on_tag("1").in_repository("app"), claims_digest(&other));
@@ -116,7 +116,7 @@ async fn a_tag_whose_digest_header_contradicts_its_bytes_is_told_by_get() {
 }
 
 #[tokio::test]
-async fn a_stale_answer_to_head_of_a_tag_is_not_believed_over_get() {
+async fn get_of_a_tag_outranks_a_stale_head() {
     let registry = registry_with(&app()).await;
     let stale = Digest::sha256(b"what the tag was before");
     registry.fault(on_tag("1").in_repository("app").head_only(), claims_digest(&stale));
@@ -126,7 +126,7 @@ async fn a_stale_answer_to_head_of_a_tag_is_not_believed_over_get() {
 }
 
 #[tokio::test]
-async fn bodies_that_do_not_end_or_hardly_come_are_bounded_and_no_failure() {
+async fn endless_and_slow_bodies_are_bounded_and_unverified() {
     let cases = [
         ("endless", endless_body(), Some(Cause::Protocol)),
         ("slow", slow_body(Duration::from_secs(1)), Some(Cause::Timeout)),
@@ -158,7 +158,7 @@ async fn an_endless_blob_costs_a_few_kilobytes() {
 }
 
 #[tokio::test]
-async fn a_body_that_ends_early_is_confirmed_and_one_that_ends_early_once_is_nothing() {
+async fn truncated_body_is_unreadable_only_if_repeated() {
     let image = app();
     let layer = &image.layers().next().unwrap().digest;
     let registry = registry_with(&image).await;

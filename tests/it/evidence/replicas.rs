@@ -40,7 +40,7 @@ fn assert_contradicts_itself(report: &Report, what: &str) {
 }
 
 #[tokio::test]
-async fn what_contradicts_itself_in_two_sweeps_in_a_row_is_unverified_until_it_agrees() {
+async fn object_contradictory_in_two_sweeps_is_unverified() {
     let image = index();
     for (number, part) in parts(&image).into_iter().enumerate() {
         for byte in [ByteEvidence::Within(Duration::ZERO), ByteEvidence::Off] {
@@ -67,7 +67,7 @@ async fn what_contradicts_itself_in_two_sweeps_in_a_row_is_unverified_until_it_a
 
 /// The sweep that happens to meet the good replica first sees nothing; one that knows of a contradiction asks on.
 #[tokio::test]
-async fn what_contradicted_itself_is_asked_for_again_although_it_is_served_at_first() {
+async fn contradictory_object_is_requested_again_next_sweep() {
     let image = index();
     let layer = on(&image.layers().next().unwrap().digest);
     let registry = registry_with(&image).await;
@@ -132,7 +132,7 @@ async fn trouble_that_passes_contradicts_nothing() {
 }
 
 #[tokio::test]
-async fn a_known_failure_is_not_disproved_by_a_good_answer_among_bad_ones() {
+async fn known_failure_survives_one_good_response_among_bad() {
     let image = app();
     let layer = on(&image.layers().next().unwrap().digest);
     let registry = registry_with(&image).await;
@@ -148,7 +148,7 @@ async fn a_known_failure_is_not_disproved_by_a_good_answer_among_bad_ones() {
 
 /// Nobody knows of it whether it is there again.
 #[tokio::test]
-async fn a_known_failure_of_a_blob_stays_while_the_blob_cannot_be_judged() {
+async fn known_blob_failure_stays_while_blob_is_unverified() {
     let image = app();
     let layer = on(&image.layers().next().unwrap().digest);
     let registry = registry_with(&image).await;
@@ -164,7 +164,7 @@ async fn a_known_failure_of_a_blob_stays_while_the_blob_cannot_be_judged() {
 
 /// One replica answers so, the other one so, and none serves it.
 #[tokio::test]
-async fn what_is_bad_in_two_ways_and_never_good_is_broken_for_the_last_reason() {
+async fn object_bad_in_two_ways_has_last_reason() {
     let image = app();
     let layer = || on(&image.layers().next().unwrap().digest);
     let cases: [(Effect, Effect, Reason); 5] = [
@@ -186,7 +186,7 @@ async fn what_is_bad_in_two_ways_and_never_good_is_broken_for_the_last_reason() 
 }
 
 #[tokio::test]
-async fn an_outage_that_begins_while_a_suspicion_is_confirmed_makes_no_failure() {
+async fn outage_during_confirmation_is_no_failure() {
     let image = app();
     let layer = &image.layers().next().unwrap().digest;
     let registry = Arc::new(registry_with(&image).await);

@@ -62,7 +62,7 @@ async fn swept(registry: &Registry, byte: ByteEvidence) -> Report {
 const IN_EVERY_SWEEP: ByteEvidence = ByteEvidence::Within(std::time::Duration::ZERO);
 
 #[tokio::test]
-async fn a_storage_that_serves_nothing_leaves_every_image_unverified_by_its_cause() {
+async fn storage_that_serves_nothing_leaves_every_image_unverified() {
     join_all(of_storages().into_iter().map(|(what, effect, cause, said)| async move {
         let (registry, storage, _) = registry_and_storage().await;
         storage.fault(at(Endpoint::Blob), effect);
@@ -114,7 +114,7 @@ async fn a_redirect_that_goes_round_in_the_storage_is_no_proof() {
 }
 
 #[tokio::test]
-async fn who_may_not_ask_or_asks_too_often_learns_nothing_of_one_layer() {
+async fn unauthorized_or_rate_limited_layer_is_unverified() {
     for (status, cause) in [(401, Cause::Unauthorized), (429, Cause::RateLimited)] {
         let (registry, storage, images) = registry_and_storage().await;
         storage.fault(on(&images[0].layers().next().unwrap().digest), answers(status));
@@ -124,7 +124,7 @@ async fn who_may_not_ask_or_asks_too_often_learns_nothing_of_one_layer() {
 }
 
 #[tokio::test]
-async fn a_sweep_by_head_alone_asks_for_no_byte_and_misses_it() {
+async fn head_only_sweep_reads_nothing_and_misses_it() {
     let (registry, storage, _) = registry_and_storage().await;
     storage.fault(at(Endpoint::Blob), answers(410));
     let report = swept(&registry, ByteEvidence::Off).await;
@@ -132,7 +132,7 @@ async fn a_sweep_by_head_alone_asks_for_no_byte_and_misses_it() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_all_cut_are_the_registry_s_and_one_alone_is_the_object_s() {
+async fn one_truncated_body_is_unreadable_all_are_unverified() {
     let image = Image::manifest().named("large").with_layers(3).with_layer_size(300_000);
     for (effect, name) in [(cuts_body_after(0), "at once"), (ignores_range().and(cuts_body_after(10)), "halfway")] {
         let registry = registry_with(&image).await;
@@ -148,7 +148,7 @@ async fn bodies_that_are_all_cut_are_the_registry_s_and_one_alone_is_the_object_
 }
 
 #[tokio::test]
-async fn where_ranges_are_ignored_a_blob_is_read_to_its_end_up_to_the_limit() {
+async fn ignored_range_reads_blob_up_to_the_limit() {
     let image = Image::manifest().named("large").with_layers(1).with_layer_size(300_000);
     let layer = image.layers().next().unwrap();
     let sweep = async |change: &dyn Fn(&Registry), unranged_bytes: u64| {

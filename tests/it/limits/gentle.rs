@@ -36,7 +36,7 @@ async fn most_in_flight(concurrency: usize, delay: Duration) -> usize {
 }
 
 #[tokio::test]
-async fn never_more_in_flight_than_concurrency_and_no_fewer_than_it_bears() {
+async fn requests_in_flight_reach_but_never_exceed_concurrency() {
     for concurrency in [1, 3] {
         assert_eq!(most_in_flight(concurrency, Duration::from_millis(5)).await, concurrency);
     }

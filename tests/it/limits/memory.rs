@@ -29,7 +29,7 @@ fn manifest_of(member: &str, count: usize) -> String {
 
 #[expect(clippy::print_stderr, reason = "the figures of the run are worth reading")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_registry_that_sends_all_it_can_costs_bounded_memory_and_time() {
+async fn oversized_responses_cost_bounded_memory_and_time() {
     let registry = Registry::start().await.unwrap();
     for n in 0..8 {
         for tag in 0..2 {

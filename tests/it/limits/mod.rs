@@ -133,7 +133,7 @@ async fn limits_of_what_is_read_are_as_configured() {
 }
 
 #[tokio::test]
-async fn as_many_names_as_are_configured_are_read_and_more_are_said() {
+async fn names_beyond_the_configured_limit_are_reported() {
     let registry = registry_with(&app()).await;
     for n in 0..4 {
         registry.push(&format!("tags:{n}"), &app());

@@ -56,7 +56,7 @@ fn found(report: &Report) -> Vec<(Option<Digest>, Kind, Reason)> {
 }
 
 #[tokio::test]
-async fn a_build_cache_s_index_names_layers_which_are_requested_as_blobs() {
+async fn layers_in_a_build_cache_index_are_blobs() {
     let (cache, blobs) = build_cache();
     let registry = registry_with_whole().await;
     for bytes in blobs {
@@ -113,7 +113,7 @@ async fn an_entry_of_another_platform_may_be_absent_whatever_it_is() {
 }
 
 #[tokio::test]
-async fn a_registry_that_serves_named_types_only_is_asked_for_every_type() {
+async fn every_manifest_type_is_accepted_explicitly() {
     let registry = registry_with_whole().await;
     registry.fault(at(Endpoint::Manifest), demands_named_type());
     let layer = b"an artifact's only blob";
@@ -140,7 +140,7 @@ async fn a_registry_that_serves_named_types_only_is_asked_for_every_type() {
 }
 
 #[tokio::test]
-async fn content_of_an_unknown_type_is_intact_and_the_walk_ends_there() {
+async fn content_of_unknown_type_is_an_intact_leaf() {
     let registry = registry_with_whole().await;
     let gone = descriptor(OCI_LAYER, b"nobody has this");
     let thing = "application/vnd.example.thing+json";

@@ -171,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn a_manifest_is_sound_only_if_its_bytes_hash_to_the_digest(answer in answer(SIZE)) {
+    fn manifest_is_intact_only_if_its_hash_matches(answer in answer(SIZE)) {
         let digest = content(SIZE);
         if let Verdict::Intact(_) = judge::manifest(&digest, Some(SIZE), &Ok(answer.clone())) {
             let is_proved = matches!(&answer.body, Body::Whole(bytes) if Digest::sha256(bytes) == digest);

@@ -59,7 +59,7 @@ async fn a_list_is_no_token_and_no_page() {
 }
 
 #[tokio::test]
-async fn a_list_in_place_of_an_entry_of_auths_is_said_and_nothing_of_it_is_shown_or_sent() {
+async fn list_as_auths_entry_is_reported_without_content() {
     let registry = registry_with(&app()).await;
     registry.require(Auth::basic("probe", "hunter2"));
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -20,7 +20,7 @@ fn summary(reports: &[Report]) -> String {
 }
 
 #[test]
-fn an_error_for_each_failure_a_warning_for_each_cause_and_the_totals() {
+fn failures_are_errors_and_causes_are_warnings() {
     let unjudged = [("x", Cause::Timeout), ("y", Cause::Timeout)].map(|(name, c)| unjudged_layer(name, c, &["app:1"]));
     let reports = [partial("mirror", unjudged.into()), broken("private", vec![orphan_child()]), failed("other")];
     assert_eq!(

@@ -36,7 +36,7 @@ async fn with_catalog(registry: &Registry, effect: Effect) -> Report {
 }
 
 #[tokio::test]
-async fn a_list_that_is_not_read_to_its_end_fails_the_sweep_and_says_so() {
+async fn catalog_not_read_completely_fails_the_sweep() {
     let cases = [
         ("a link to itself", links_to_itself(), Cause::Incomplete),
         ("cut", cuts_body_after(40), Cause::Unreachable),

@@ -76,7 +76,7 @@ async fn a_catalog_that_lost_most_repositories_is_incomplete_and_resolves_nothin
 }
 
 #[tokio::test]
-async fn a_shorter_catalog_is_accepted_once_it_is_unchanged_for_a_day() {
+async fn shorter_catalog_is_accepted_after_a_day_unchanged() {
     let registry = damaged(6).await;
     let mut sweeping = Sweeping::of(&registry);
     sweeping.sweep().await;
@@ -96,7 +96,7 @@ async fn a_shorter_catalog_is_accepted_once_it_is_unchanged_for_a_day() {
 }
 
 #[tokio::test]
-async fn an_empty_catalog_resolves_nothing_for_a_day_however_few_repositories_there_were() {
+async fn empty_catalog_resolves_nothing_for_a_day() {
     let registry = damaged(1).await;
     let mut sweeping = Sweeping::of(&registry);
     sweeping.sweep().await;
@@ -179,7 +179,7 @@ async fn a_list_that_is_incomplete_is_not_held_against_a_filter() {
 }
 
 #[tokio::test]
-async fn shards_hold_patterns_of_repositories_against_all_of_them_and_may_be_empty() {
+async fn shards_match_patterns_globally_and_may_be_empty() {
     let registry = damaged(2).await;
     let (mut empty, mut images) = (0, 0);
     for index in 0..7 {
@@ -204,7 +204,7 @@ fn repository(name: &str) -> ImageSelector {
 }
 
 #[tokio::test]
-async fn an_absent_repository_in_images_is_incomplete_and_the_others_are_walked() {
+async fn absent_repository_in_images_leaves_the_others_checked() {
     let registry = damaged(2).await;
     let mut sweeping = Sweeping::of(&registry).with(|target| target.images = vec![repository("app"), repository("r1")]);
     assert_eq!(summary(&sweeping.sweep().await), (Outcome::Complete, false, 1, 0));
@@ -239,7 +239,7 @@ async fn a_cache_of_which_nothing_was_checked_is_empty() {
 /// A configuration of one registry, `r`, that is swept every half second.
 fn config(folder: &Path, url: &str, keys: &str) -> String {
     let path = folder.join("probe.yaml");
-    let confirm = "confirm: {attempts: 1, delay: 10ms}";
+    let confirm = "confirm: {attempts: 1, delay: 10ms}, limits: {retries: 1}";
     let text = format!(
         "global: {{interval: 500ms}}\nregistries:\n  - {{name: r, url: '{url}', spread: 0s, {confirm}{keys}}}\n"
     );
@@ -269,7 +269,7 @@ async fn is_not_green(service: &RunningProbe, standing: &str) {
 }
 
 #[tokio::test]
-async fn a_service_whose_registry_restarts_on_an_empty_volume_is_not_green_and_keeps_what_it_knew() {
+async fn registry_restarted_empty_keeps_known_failures() {
     let registry = damaged(6).await;
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), &registry.url(), "");
@@ -294,7 +294,7 @@ async fn a_service_whose_registry_restarts_on_an_empty_volume_is_not_green_and_k
 }
 
 #[tokio::test]
-async fn an_empty_registry_is_reported_as_empty_everywhere_and_is_no_success() {
+async fn empty_registry_is_reported_empty_and_exits_3() {
     let registry = Registry::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for keys in ["", ", mode: pull_through"] {
@@ -341,7 +341,7 @@ async fn the_metric_is_absent_until_a_sweep_has_reached_the_registry() {
 }
 
 #[tokio::test]
-async fn filters_and_names_that_match_nothing_exit_with_3_and_are_named() {
+async fn filters_that_match_nothing_exit_with_3() {
     let registry = Registry::start().await.unwrap();
     registry.push("team/app:1", &app());
     let folder = tempfile::tempdir().unwrap();
@@ -366,7 +366,7 @@ async fn filters_and_names_that_match_nothing_exit_with_3_and_are_named() {
 }
 
 #[tokio::test]
-async fn a_one_shot_sweep_with_state_keeps_the_size_of_the_catalog() {
+async fn one_shot_sweep_with_state_keeps_catalog_size() {
     let registry = Registry::start().await.unwrap();
     for n in 0..5 {
         registry.push(&format!("r{n}:1"), &Image::manifest().named(&n.to_string()));

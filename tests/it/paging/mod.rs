@@ -132,7 +132,7 @@ async fn every_kind_of_paging_is_read_completely() {
 }
 
 #[tokio::test]
-async fn a_list_whose_end_cannot_be_proved_is_incomplete_and_its_names_are_read() {
+async fn list_without_a_proved_end_is_incomplete() {
     let limited = || refuses_pages_over(1_000);
     let again = "repeats known names";
     let cases: Vec<(&str, usize, usize, Effect, &str)> = vec![
@@ -184,7 +184,7 @@ async fn an_outage_between_two_pages_keeps_its_cause() {
 }
 
 #[tokio::test]
-async fn an_ordinary_tag_list_costs_one_request_and_one_that_may_be_truncated_two() {
+async fn ordinary_list_costs_one_request_truncated_list_two() {
     for (count, requests) in
         [(1, 1), (10, 1), (12, 1), (49, 1), (99, 1), (999, 1), (50, 2), (100, 2), (256, 2), (1_000, 2)]
     {

@@ -88,7 +88,7 @@ async fn every_character_in_every_place_of_a_repository_s_name() {
 }
 
 #[tokio::test]
-async fn every_character_in_every_place_of_the_first_and_the_last_component() {
+async fn every_character_in_first_and_last_name_component() {
     for around in [("", "/m"), ("m/", "")] {
         let names = every_character_in_every_place();
         assert_walked_or_told(names.iter().map(|name| format!("{}{name}{}", around.0, around.1)).collect()).await;

@@ -67,7 +67,7 @@ fn assert_tunnelled(proxy: &HttpProxy, private: &Private, to: &str, authorizatio
 }
 
 #[tokio::test]
-async fn an_https_registry_is_reached_by_connect_and_its_credentials_are_not_the_proxy_s_to_see() {
+async fn connect_proxy_never_sees_the_credentials() {
     for (url, to) in [
         ("https://registry.invalid:8443", "registry.invalid:8443"),
         ("https://registry.invalid", "registry.invalid:443"),
@@ -86,7 +86,7 @@ async fn an_https_registry_is_reached_by_connect_and_its_credentials_are_not_the
 }
 
 #[tokio::test]
-async fn a_password_is_decoded_before_a_proxy_hears_it_and_without_one_it_hears_none() {
+async fn proxy_password_is_decoded_and_optional() {
     // `user:p@ss:w/rd`
     for (login, authorization) in [("user:p%40ss%3Aw%2Frd@", Some("Basic dXNlcjpwQHNzOncvcmQ=")), ("", None)] {
         let (private, folder) = (Private::start().await, tempfile::tempdir().unwrap());

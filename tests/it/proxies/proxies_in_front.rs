@@ -51,7 +51,7 @@ async fn a_gateway_s_json_with_status_200_is_no_broken_image() {
 }
 
 #[tokio::test]
-async fn a_404_of_something_else_in_front_is_confirmed_by_a_neighbour() {
+async fn proxy_404_is_missing_only_beside_served_neighbour() {
     let not_found: [Effect; 3] = [
         answers_html(404),
         answers_with(404, "text/plain", "404 page not found\n"),

@@ -38,7 +38,7 @@ fn login() -> Option<(String, String)> {
 }
 
 #[tokio::test]
-async fn socks5h_hands_the_name_to_the_proxy_and_socks5_resolves_it_here() {
+async fn socks5h_resolves_remotely_and_socks5_locally() {
     let private = Private::start().await;
     for (scheme, host, destination) in [
         ("socks5h", "registry.invalid", Destination::Name("registry.invalid".to_string())),

@@ -92,7 +92,7 @@ async fn a_password_in_a_redirect_reaches_no_output_however_it_ends() {
 
 /// The registry's own host, with somebody else's password in front: still the registry, and still with its own.
 #[tokio::test]
-async fn the_registry_s_own_credentials_are_kept_where_a_redirect_names_others() {
+async fn redirect_with_userinfo_keeps_the_registry_credentials() {
     let registry = registry().await;
     registry.require(Auth::basic("probe", "hunter2"));
     let front = Plan::before(registry.address())

@@ -58,7 +58,7 @@ async fn a_challenge_of_another_host_is_not_answered() {
 }
 
 #[tokio::test]
-async fn a_url_that_was_signed_for_get_alone_is_asked_by_get_from_then_on() {
+async fn url_signed_for_get_switches_to_get() {
     let (registry, storage) = (registry_with(&app()).await, storage().await);
     registry.fault(at(Endpoint::Blob), redirects_to(storage.url()));
     for status in [403, 405, 501] {

@@ -42,7 +42,7 @@ fn a_healthy_storage_is_intact_whichever_folder_is_named() {
 }
 
 #[test]
-fn an_orphan_child_is_told_with_tags_platform_path_and_what_mends_it() {
+fn orphaned_child_is_reported_with_tags_and_repair() {
     let storage = Storage::healthy();
     let (index, child) = (storage.index.digest(), storage.child(1));
     storage.tree.remove(&revision_link("team/app", &child));
@@ -417,7 +417,7 @@ fn content_finds_what_only_hashing_tells() {
 }
 
 #[test]
-fn metrics_are_written_whole_and_one_that_cannot_be_written_is_told() {
+fn metrics_are_written_atomically_or_reported() {
     let storage = Storage::healthy();
     storage.tree.remove(&revision_link("team/app", &storage.child(1)));
     let textfile = storage.place.path().join("registry.prom");

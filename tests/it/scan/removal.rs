@@ -42,7 +42,7 @@ fn orphan_layer_links_are_removed_and_nothing_else() {
 }
 
 #[test]
-fn a_link_is_kept_when_its_bytes_may_only_be_out_of_reach() {
+fn link_stays_when_its_blob_is_only_unreadable() {
     let outside = tempfile::tempdir().unwrap();
     let storage = Storage::healthy();
     let lost = storage.tree.layer("other", b"left by a collection");

@@ -151,7 +151,7 @@ async fn registries_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn it_ends_within_five_seconds_also_in_the_middle_of_a_sweep() {
+async fn stops_within_five_seconds_during_a_sweep() {
     let registry = Registry::start().await.unwrap();
     registry.push("app:1", &index("app"));
     registry.fault(at(Endpoint::Blob), hangs());
@@ -169,7 +169,7 @@ async fn it_ends_within_five_seconds_also_in_the_middle_of_a_sweep() {
 }
 
 #[tokio::test]
-async fn a_changed_configuration_is_taken_up_and_a_wrong_one_is_not() {
+async fn reload_applies_valid_and_rejects_invalid_configuration() {
     let (one, two) = (Registry::start().await.unwrap(), Registry::start().await.unwrap());
     let image = index("app");
     one.push("app:1", &image);

@@ -51,7 +51,7 @@ async fn damaged() -> registry_integrity_probe::demo::Registry {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_unverified_of_its_repository_and_clears_no_failure() {
+async fn panic_leaves_repository_unverified_and_resolves_nothing() {
     let registry = damaged().await;
     let known = Sweeping::of(&registry).sweep().await.failures;
     assert_eq!(known.len(), 1);

@@ -22,7 +22,7 @@ fn found(state: &std::path::Path) -> Option<i64> {
 }
 
 #[tokio::test]
-async fn what_was_hashed_between_two_sweeps_is_told_by_the_first_sweep_after_a_kill() {
+async fn hashing_result_survives_a_kill_until_next_sweep() {
     let registry = Registry::start().await.unwrap();
     let image = Image::manifest().named("app");
     let layer = image.layers().next().unwrap();

@@ -25,7 +25,7 @@ fn as_json(config: &str, state: &Path, more: &[&str]) -> Probe {
 }
 
 #[tokio::test]
-async fn a_failure_that_is_kept_exits_with_1_until_it_is_disproved() {
+async fn stored_failure_exits_1_until_resolved() {
     let registry = Registry::start().await.unwrap();
     let image = index("app");
     registry.push("app:1", &image);

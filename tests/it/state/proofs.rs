@@ -46,7 +46,7 @@ async fn hashed_by_sweeps_of(config: &str, state: &Path, registry: &Registry) ->
 }
 
 #[tokio::test]
-async fn after_a_kill_no_content_is_hashed_again_before_its_period_ends() {
+async fn after_a_kill_content_is_hashed_when_due() {
     let registry = Registry::start().await.unwrap();
     registry.push("app:1", &index("app"));
     let folder = tempfile::tempdir().unwrap();

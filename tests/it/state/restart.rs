@@ -90,7 +90,7 @@ pub fn proofs(state: &Path, of_which: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn proofs_go_on_also_those_of_a_sweep_that_did_not_end() {
+async fn evidence_schedule_survives_an_interrupted_sweep() {
     let registry = Registry::start().await.unwrap();
     registry.push("app:1", &index("app"));
     registry.push("stuck:1", &index("stuck"));
@@ -115,7 +115,7 @@ async fn proofs_go_on_also_those_of_a_sweep_that_did_not_end() {
 }
 
 #[tokio::test]
-async fn the_first_sweep_after_a_restart_is_paced_like_the_ones_before() {
+async fn first_sweep_after_restart_is_paced() {
     let registry = Registry::start().await.unwrap();
     (0..4).for_each(|number| registry.push(&format!("app-{number}:1"), &index(&format!("app-{number}"))));
     let folder = tempfile::tempdir().unwrap();
@@ -134,7 +134,7 @@ async fn the_first_sweep_after_a_restart_is_paced_like_the_ones_before() {
 }
 
 #[tokio::test]
-async fn a_registry_that_comes_back_into_the_configuration_is_known_but_not_under_another_url() {
+async fn returning_registry_keeps_state_unless_url_changed() {
     let registry = Registry::start().await.unwrap();
     let image = index("app");
     registry.push("app:1", &image);

@@ -141,7 +141,7 @@ async fn proofs_come_back_and_forgotten_ones_do_not() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_kept_as_soon_as_it_does_and_the_past_makes_room() {
+async fn oldest_history_is_evicted_for_new_results() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Limits { bytes: 1 << 20, ..LIMITS }).unwrap();
     let (key, mut sweeps) = (key("r"), Sweeps::default());

@@ -93,7 +93,7 @@ fn as_nobody(arguments: &[&str], folder: &Path) -> Option<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_state_that_can_only_be_read_is_known_and_the_metric_says_so() {
+async fn read_only_state_sets_the_writable_metric_0() {
     let registry = Registry::start().await.unwrap();
     let image = index("app");
     registry.push("app:1", &image);

@@ -233,7 +233,7 @@ fn a_tag() {
 }
 
 #[test]
-fn a_single_server_error_is_the_object_s_and_many_are_the_registry_s() {
+fn one_server_error_is_unreadable_many_are_unverified() {
     let among = |served, suspected| {
         let baseline = Baseline { served, neighbours: 1_000, beside: 1, suspected, answers: 10_000, contradicted: 0 };
         accept(Suspicion::ServerError, 4, &baseline).is_ok()
@@ -264,7 +264,7 @@ fn a_blob_that_is_refused_counts_among_all_blobs() {
 }
 
 #[test]
-fn bodies_that_are_all_cut_are_the_registry_s_and_one_alone_is_the_object_s() {
+fn one_truncated_body_is_unreadable_all_are_unverified() {
     let among = |served, neighbours, suspected| {
         let baseline = Baseline { served, neighbours, beside: 1, suspected, answers: 10_000, contradicted: 0 };
         accept(Suspicion::Cut, 4, &baseline).is_ok()

@@ -65,7 +65,7 @@ async fn every_kind_of_content_is_walked_and_found_intact() {
 }
 
 #[tokio::test]
-async fn each_object_of_a_repository_is_asked_for_once_however_many_tags_share_it() {
+async fn object_shared_by_tags_is_requested_once() {
     let image = index("shared");
     let registry = Registry::start().await.unwrap();
     for tag in ["1", "1.0", "1.0.0", "latest"] {
@@ -88,7 +88,7 @@ async fn each_object_of_a_repository_is_asked_for_once_however_many_tags_share_i
 }
 
 #[tokio::test]
-async fn the_incident_is_found_with_every_image_that_it_breaks_and_the_way_to_it() {
+async fn missing_child_names_every_broken_image_and_path() {
     let registry = Registry::start().await.unwrap();
     let broken = images::populate(&registry);
 
@@ -118,7 +118,7 @@ async fn the_incident_is_found_with_every_image_that_it_breaks_and_the_way_to_it
 }
 
 #[tokio::test]
-async fn all_broken_objects_of_an_image_are_found_not_only_the_first() {
+async fn all_broken_objects_of_an_image_are_found() {
     let image = index("app").with_layers(3);
     let registry = registry_with("app:1", &image).await;
     registry.push("whole:1", &index("whole"));
@@ -174,7 +174,7 @@ async fn manifests_are_hashed_and_held_against_their_descriptors() {
 }
 
 #[tokio::test]
-async fn a_tag_that_resolves_to_nothing_is_missing_and_has_no_digest() {
+async fn dangling_tag_is_missing_without_digest() {
     let registry = registry_with("app:1", &index("app")).await;
     registry.add_dangling_tag("app:gone");
     let report = Sweeping::of(&registry).sweep().await;
@@ -204,7 +204,7 @@ async fn a_404_to_head_alone_is_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_or_moved_during_the_sweep_is_no_failure_and_the_new_content_is_walked() {
+async fn objects_deleted_or_moved_mid_sweep_are_ignored() {
     let (old, new) = (index("old"), index("new"));
     let registry = std::sync::Arc::new(registry_with("app:deleted", &old).await);
     registry.push("app:moved", &old);
@@ -261,7 +261,7 @@ async fn trouble_is_unverified_and_never_a_failure() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_unreadable_if_it_is_one_blob_s_and_unverified_if_it_is_the_registry_s() {
+async fn one_refused_blob_is_unreadable_all_are_unverified() {
     for (effect, cause) in [
         (answers(403), Cause::Unauthorized),
         (answers(418), Cause::Protocol),
@@ -291,7 +291,7 @@ async fn a_refusal_is_unreadable_if_it_is_one_blob_s_and_unverified_if_it_is_the
 }
 
 #[tokio::test]
-async fn a_5xx_is_unreadable_if_it_is_one_object_s_and_unverified_if_it_is_the_registry_s() {
+async fn one_5xx_is_unreadable_many_are_unverified() {
     let registry = Registry::start().await.unwrap();
     let all: Vec<_> = (0..6).map(|n| Image::manifest().named(&format!("app {n}")).with_layers(4)).collect();
     for (n, image) in all.iter().enumerate() {
@@ -312,7 +312,7 @@ async fn a_5xx_is_unreadable_if_it_is_one_object_s_and_unverified_if_it_is_the_r
 }
 
 #[tokio::test]
-async fn a_404_of_a_proxy_counts_only_beside_a_neighbour_that_is_served() {
+async fn html_404_is_missing_only_beside_served_neighbour() {
     let image = index("app");
     let registry = registry_with("app:1", &image).await;
     let layer = &image.layers().next().unwrap().digest;
@@ -326,7 +326,7 @@ async fn a_404_of_a_proxy_counts_only_beside_a_neighbour_that_is_served() {
 }
 
 #[tokio::test]
-async fn a_failure_stays_through_an_outage_and_goes_when_it_is_mended() {
+async fn failure_survives_an_outage_and_resolves_after_repair() {
     let image = index("app");
     let registry = registry_with("app:1", &image).await;
     registry.push("other:1", &index("other"));
@@ -383,7 +383,7 @@ async fn a_failure_stays_while_the_manifest_above_it_cannot_be_read() {
 
 /// Found by the oracle of `tests/hostile`.
 #[tokio::test]
-async fn a_tag_that_resolves_again_is_not_missing_any_more_whatever_cannot_be_read_below_it() {
+async fn tag_that_resolves_again_is_no_longer_missing() {
     let image = index("app");
     let registry = registry_with("app:1", &image).await;
     registry.remove_manifest("app", &image.root().digest);
@@ -411,7 +411,7 @@ async fn a_failure_goes_when_nothing_needs_the_object_any_more() {
 }
 
 #[tokio::test]
-async fn a_registry_that_is_down_is_failed_and_says_nothing_of_its_images() {
+async fn registry_down_fails_and_keeps_image_states() {
     let registry = registry_with("app:1", &index("app")).await;
     registry.go_down().await;
     let report = Sweeping::of(&registry).sweep().await;
@@ -423,7 +423,7 @@ async fn a_registry_that_is_down_is_failed_and_says_nothing_of_its_images() {
 }
 
 #[tokio::test]
-async fn a_tag_list_that_cannot_be_read_is_told_by_the_repository_s_name() {
+async fn unreadable_tag_list_names_its_repository() {
     let registry = registry_with("app:1", &index("app")).await;
     registry.push("b:1", &index("b"));
     registry.fault(at(Endpoint::Tags).in_repository("app"), answers(500));
@@ -451,7 +451,7 @@ async fn lists_are_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_registry_that_names_no_digest_to_head_is_asked_by_get() {
+async fn head_without_digest_falls_back_to_get() {
     let registry = registry_with("app:1", &index("app")).await;
     registry.fault(at(Endpoint::Manifest), without_digest());
     let report = Sweeping::of(&registry).sweep().await;
@@ -509,7 +509,7 @@ async fn filters_platforms_and_named_images() {
 }
 
 #[tokio::test]
-async fn a_sweep_that_its_time_ends_is_partial_and_names_what_it_did_not_reach() {
+async fn sweep_timeout_is_partial_and_names_unreached_objects() {
     let registry = registry_with("app:1", &index("app")).await;
     registry.push("b:1", &index("b"));
     registry.fault(on_tag("1").in_repository("app"), hangs());

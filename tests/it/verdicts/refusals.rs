@@ -46,7 +46,7 @@ async fn a_404_that_refuses_says_of_nothing_that_it_is_missing() {
 }
 
 #[tokio::test]
-async fn a_tag_list_that_is_refused_with_404_is_not_an_absent_repository() {
+async fn tag_list_refused_with_404_is_not_absent() {
     let image = app();
     for (code, cause) in REFUSALS {
         let registry = registry_with(&image).await;
@@ -60,7 +60,7 @@ async fn a_tag_list_that_is_refused_with_404_is_not_an_absent_repository() {
 }
 
 #[tokio::test]
-async fn a_403_with_retry_after_is_a_rate_limit_and_holds_everything_back() {
+async fn retry_after_on_403_is_a_rate_limit() {
     let image = app();
     let layer = &image.layers().next().unwrap().digest;
     let registry = registry_with(&image).await;
@@ -75,7 +75,7 @@ async fn a_403_with_retry_after_is_a_rate_limit_and_holds_everything_back() {
 }
 
 #[tokio::test]
-async fn a_docker_content_digest_that_is_no_digest_is_ignored_and_the_bytes_are_hashed() {
+async fn invalid_docker_content_digest_is_ignored() {
     let image = app();
     let hex = image.root().digest.to_string().split_off("sha256:".len());
     for header in [String::new(), hex.clone(), format!("\"sha256:{hex}\""), "rubbish".to_string()] {
@@ -92,7 +92,7 @@ async fn a_docker_content_digest_that_is_no_digest_is_ignored_and_the_bytes_are_
 }
 
 #[tokio::test]
-async fn a_head_that_is_refused_for_its_form_is_followed_by_a_get() {
+async fn refused_head_is_followed_by_get() {
     for status in [400, 402, 403, 405, 406, 409, 415, 422, 501] {
         let registry = registry_with(&app()).await;
         registry.push("more:1", &Image::manifest().named("more"));
@@ -104,7 +104,7 @@ async fn a_head_that_is_refused_for_its_form_is_followed_by_a_get() {
 }
 
 #[tokio::test]
-async fn one_head_that_is_refused_for_its_form_does_not_make_every_question_a_get() {
+async fn one_refused_head_does_not_disable_head() {
     let registry = registry_with(&app()).await;
     (2..10).for_each(|tag| registry.push(&format!("whole:{tag}"), &Image::manifest().named("whole")));
     registry.fault(on_tag("1").in_repository("app").head_only(), answers(409));
@@ -118,7 +118,7 @@ async fn one_head_that_is_refused_for_its_form_does_not_make_every_question_a_ge
 
 /// HTTP/1.0's way to end a body: what came before the connection ended may be a part.
 #[tokio::test]
-async fn a_body_that_only_the_end_of_its_connection_ends_is_truncated_and_not_altered() {
+async fn body_ended_by_connection_close_is_unreadable() {
     let image = app();
     let layer = image.layers().next().unwrap();
     for at_half in [image.root(), layer] {

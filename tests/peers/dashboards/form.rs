@@ -60,7 +60,7 @@ fn the_committed_files_are_what_the_source_says() {
 }
 
 #[test]
-fn every_query_is_promql_of_metrics_that_exist_and_of_the_chosen_probes() {
+fn every_query_uses_existing_metrics_and_chosen_probes() {
     let suffixes = ["", "_bucket", "_sum", "_count"];
     let existing: BTreeSet<String> = FAMILIES
         .iter()

@@ -47,7 +47,7 @@ async fn sweep(config: &Path, gateway: &str) -> Outcome {
 }
 
 #[tokio::test]
-async fn every_registry_has_its_group_and_prometheus_sees_what_the_exporter_would_show() {
+async fn pushed_groups_equal_what_the_exporter_shows() {
     let Some(gateway) = crate::testkit::monitoring::pushgateway().await else { return };
     let Some(prometheus) = crate::testkit::monitoring::prometheus(gateway.address()).await else { return };
     let (broken, intact) = registries().await;
@@ -107,7 +107,7 @@ async fn credentials_are_sent_and_shown_nowhere() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_down_is_told_and_does_not_hide_a_failure() {
+async fn gateway_down_is_reported_beside_the_failure() {
     let (broken, intact) = registries().await;
     let (_one, of_intact) = configuration(&[("a", &intact)]);
     let (_two, of_broken) = configuration(&[("a", &broken)]);
@@ -123,7 +123,7 @@ async fn a_gateway_that_is_down_is_told_and_does_not_hide_a_failure() {
 }
 
 #[tokio::test]
-async fn a_flag_that_is_no_url_is_bad_usage_and_is_not_quoted() {
+async fn invalid_gateway_url_exits_2_without_quoting_it() {
     let (_broken, intact) = registries().await;
     let gateway = "probe:hunter2@gateway:9091";
     let outcome = probe(["sweep", "--registry", &intact.url(), "--push.gateway", gateway]).run().await;

@@ -10,7 +10,7 @@ use super::curl::Curl;
 use crate::testkit::web_service::{BOUND, Setup, display};
 
 #[tokio::test]
-async fn tls_by_alpn_with_the_versions_and_headers_that_were_asked_for() {
+async fn configured_tls_versions_alpn_and_headers_are_served() {
     let Some(curl) = Curl::find() else { return };
     let setup = Setup::new().await;
     let headers =

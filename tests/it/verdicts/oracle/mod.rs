@@ -232,7 +232,7 @@ const AT_ONCE: u32 = 4;
 
 #[expect(clippy::print_stderr, reason = "the figures of the run are worth reading")]
 #[test]
-fn random_graphs_with_random_faults_lead_to_the_verdicts_of_the_oracle() {
+fn random_faults_get_the_verdicts_of_the_oracle() {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(16u32);
     let compared = Compared::default();
     let run = || {
