@@ -6,7 +6,7 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::loose::{Loose, lenient_object};
-use super::manifest::is_manifest_type;
+use super::media_type::is_manifest_type;
 use super::{Digest, DigestError, Platform};
 
 /// The annotation by which BuildKit marks an attestation.

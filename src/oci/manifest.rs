@@ -9,43 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::Descriptor;
 use super::descriptor::{Entries, Entry, Unusable, shortened};
 use super::loose::{Loose, lenient_object};
-
-/// Every type that is requested at the manifests' endpoint, in one header. distribution 2.x answers an OCI index that is not
-/// named here with 404, where `*/*` does not count; so do ACR and GCR for any type. A Docker list would be replaced by its
-/// linux/amd64 child if only schema 2 were named.
-pub const MANIFEST_ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
-     application/vnd.oci.image.manifest.v1+json, \
-     application/vnd.docker.distribution.manifest.list.v2+json, \
-     application/vnd.docker.distribution.manifest.v2+json, \
-     application/vnd.oci.artifact.manifest.v1+json, \
-     application/vnd.cncf.oras.artifact.manifest.v1+json, \
-     application/vnd.docker.distribution.manifest.v1+prettyjws, \
-     application/vnd.docker.distribution.manifest.v1+json, \
-     */*";
-
-const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-
-/// Types that say nothing of the content.
-const GENERIC_TYPES: &[&str] =
-    &["", "application/json", "application/octet-stream", "binary/octet-stream", "text/json", "text/plain"];
-
-/// True for the media types that registries serve as manifests: those that [`MANIFEST_ACCEPT`] names, so that no descriptor
-/// leads to a request whose `Accept` leaves its type out. Clients fetch everything else as a blob.
-pub fn is_manifest_type(media_type: &str) -> bool {
-    let media_type = without_parameters(media_type);
-    MANIFEST_ACCEPT.split(", ").any(|known| known != "*/*" && known.eq_ignore_ascii_case(media_type))
-}
-
-/// True for a type that names a content other than a manifest.
-fn is_foreign_type(media_type: &str) -> bool {
-    let media_type = without_parameters(media_type);
-    !is_manifest_type(media_type) && !GENERIC_TYPES.iter().any(|generic| generic.eq_ignore_ascii_case(media_type))
-}
-
-fn without_parameters(media_type: &str) -> &str {
-    media_type.split(';').next().unwrap_or_default().trim()
-}
+use super::media_type::{is_foreign_type, is_index_type, is_manifest_type, without_parameters};
 
 /// What a manifest points to. An image has a config and layers, an index has manifests; an artifact is either. The
 /// members decide, since `mediaType` may be absent.
@@ -72,7 +36,7 @@ impl Manifest {
 
     /// True for an index, also for one that has no child.
     pub fn is_index(&self) -> bool {
-        !self.manifests.is_empty() || matches!(self.media_type.as_deref(), Some(OCI_INDEX | DOCKER_LIST))
+        !self.manifests.is_empty() || self.media_type.as_deref().is_some_and(is_index_type)
     }
 }
 
@@ -211,6 +175,8 @@ lenient_object!(
 
 #[cfg(test)]
 mod tests {
+    use oci_spec::image::MediaType;
+
     use super::*;
     use crate::oci::Digest;
 
@@ -315,7 +281,7 @@ mod tests {
             let found = (index.manifests.len(), index.layers.len());
             assert_eq!(found, if is_manifest { (1, 0) } else { (0, 1) }, "{media_type}");
         }
-        let cache = format!(r#"{{"mediaType":"{OCI_INDEX}","manifests":[{}]}}"#, entry(r#""a/b""#));
+        let cache = format!(r#"{{"mediaType":"{}","manifests":[{}]}}"#, MediaType::ImageIndex, entry(r#""a/b""#));
         assert!(parse(&cache).unwrap().is_index());
     }
 

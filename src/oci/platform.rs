@@ -3,59 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use oci_spec::image::{Arch, Os};
 use serde::{Serialize, Serializer};
-
-/// Operating systems that images are built for: containerd's list, and those of WebAssembly.
-const SYSTEMS: &[&str] = &[
-    "aix",
-    "android",
-    "darwin",
-    "dragonfly",
-    "freebsd",
-    "hurd",
-    "illumos",
-    "ios",
-    "js",
-    "linux",
-    "nacl",
-    "netbsd",
-    "openbsd",
-    "plan9",
-    "solaris",
-    "wasi",
-    "wasip1",
-    "windows",
-    "zos",
-];
-
-/// Architectures that images are built for: containerd's list, and `wasm32`.
-const ARCHITECTURES: &[&str] = &[
-    "386",
-    "amd64",
-    "amd64p32",
-    "arm",
-    "arm64",
-    "arm64be",
-    "armbe",
-    "loong64",
-    "mips",
-    "mips64",
-    "mips64le",
-    "mips64p32",
-    "mips64p32le",
-    "mipsle",
-    "ppc",
-    "ppc64",
-    "ppc64le",
-    "riscv",
-    "riscv64",
-    "s390",
-    "s390x",
-    "sparc",
-    "sparc64",
-    "wasm",
-    "wasm32",
-];
 
 /// `os/architecture[/variant]`, as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,9 +63,9 @@ impl Platform {
     /// The part of a canonical platform that no image is built for, and what that part is.
     fn unknown_part(&self) -> Option<(&str, &'static str)> {
         let variant = self.variant.as_deref().unwrap_or_default();
-        if !SYSTEMS.contains(&self.os.as_str()) {
+        if !is_known_os(&self.os) {
             Some((&self.os, "operating system (such as linux or windows)"))
-        } else if !ARCHITECTURES.contains(&self.architecture.as_str()) {
+        } else if !is_known_architecture(&self.architecture) {
             Some((&self.architecture, "architecture (such as amd64, arm64, arm, 386, s390x, ppc64le or riscv64)"))
         } else if !is_known_variant(&self.architecture, variant) {
             Some((variant, "variant of this architecture (such as v7 of arm, v8 of arm64 or v2 of amd64)"))
@@ -126,7 +75,17 @@ impl Platform {
     }
 }
 
-/// Whether an architecture has a variant; the empty one is no variant. Only these three have fixed names.
+/// True for Go's operating systems, which oci-spec lists, and those of WebAssembly.
+fn is_known_os(os: &str) -> bool {
+    !matches!(Os::from(os), Os::Other(_)) || matches!(os, "wasi" | "wasip1")
+}
+
+/// True for Go's architectures, which oci-spec lists, and `wasm32`.
+fn is_known_architecture(architecture: &str) -> bool {
+    !matches!(Arch::from(architecture), Arch::Other(_)) || architecture == "wasm32"
+}
+
+/// True if an architecture has this variant, or if it is empty. Only these three have fixed names.
 fn is_known_variant(architecture: &str, variant: &str) -> bool {
     match architecture {
         "amd64" => matches!(variant, "" | "v2" | "v3" | "v4"),

@@ -6,52 +6,19 @@
 mod accept;
 mod served;
 mod suspicion;
+mod verdict;
 
 use std::cmp::Ordering;
 
 pub use accept::{Baseline, accept};
 pub use suspicion::{Pair, Suspicion};
+pub use verdict::{IntactObject, Verdict};
 
-use crate::oci::{Digest, Manifest, ManifestError, Platform, config_platform, parse_manifest, parse_manifest_of_type};
+use crate::oci::{Digest, Manifest, ManifestError, config_platform, parse_manifest, parse_manifest_of_type};
 use crate::registry::{Answer, Body, Trouble};
 use crate::report::{Cause, Reason};
 use served::{delivered, served_whole};
-
-/// What one answer says of one object.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
-    /// It is there, and as it should be, as far as the answer can prove it.
-    Intact(IntactObject),
-    /// Something speaks against it.
-    Suspect {
-        /// What.
-        suspicion: Suspicion,
-        /// What was seen, in words.
-        detail: String,
-    },
-    /// The answer says nothing of the object.
-    Unverified {
-        /// Why not.
-        cause: Cause,
-        /// What was seen, in words.
-        detail: String,
-    },
-}
-
-/// What is known of a sound object.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct IntactObject {
-    /// Its length in bytes, where the answer told it.
-    pub length: Option<u64>,
-    /// The digest that a tag resolves to.
-    pub digest: Option<Digest>,
-    /// What it points to, if it is a manifest.
-    pub manifest: Option<Box<Manifest>>,
-    /// True if that is known from when the manifest was last hashed, and only its headers came this time.
-    pub is_cached: bool,
-    /// The platform that it says it is for, if it is an image's config and was read.
-    pub platform: Option<Box<Platform>>,
-}
+use verdict::{is_signed, suspect, unverified};
 
 /// Judges what a tag or digest reference resolves to, asked by HEAD or GET; `named` is the digest that it was asked by.
 pub fn resolution(named: Option<&Digest>, result: &Result<Answer, Trouble>) -> Verdict {
@@ -307,11 +274,6 @@ fn contradicts(digest: &Digest, bytes: &[u8]) -> bool {
     })
 }
 
-/// True if the answer has a header that only a registry sends.
-fn is_signed(answer: &Answer) -> bool {
-    answer.digest().is_some()
-}
-
 fn digest_suspicion(answer: &Answer) -> Suspicion {
     if is_signed(answer) { Suspicion::Digest } else { Suspicion::DigestUnsigned }
 }
@@ -353,12 +315,4 @@ fn cut(answer: &Answer, received: u64) -> Verdict {
 
 fn refused(answer: &Answer, what: &str) -> Verdict {
     suspect(Suspicion::Refused(Cause::Protocol), format!("{} {what}", answer.summary()))
-}
-
-fn suspect(suspicion: Suspicion, detail: impl Into<String>) -> Verdict {
-    Verdict::Suspect { suspicion, detail: detail.into() }
-}
-
-fn unverified(cause: Cause, detail: impl Into<String>) -> Verdict {
-    Verdict::Unverified { cause, detail: detail.into() }
 }

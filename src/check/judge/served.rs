@@ -1,6 +1,7 @@
 //! Whether an answer speaks of the object that was asked for at all.
 
-use super::{Suspicion, Verdict, is_signed, suspect, unverified};
+use super::suspicion::Suspicion;
+use super::verdict::{Verdict, is_signed, suspect, unverified};
 use crate::registry::{Answer, Method, Trouble};
 use crate::report::Cause;
 

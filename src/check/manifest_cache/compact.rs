@@ -1,18 +1,22 @@
-//! A manifest in few bytes: a digest as it is, and a number for what nearly every manifest says.
+//! Encodes a manifest in few bytes: binary digests, and an index for each common media type.
 
+use oci_spec::image::MediaType;
 use serde::{Deserialize, Serialize};
 
 use crate::oci::{Algorithm, Descriptor, Digest, Manifest, Platform, Unusable};
 
-/// Never reordered: what is kept refers to them by their position.
-const MEDIA_TYPES: &[&str] = &[
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.oci.image.layer.v1.tar+gzip",
-    "application/vnd.oci.image.layer.v1.tar+zstd",
-    "application/vnd.oci.image.layer.v1.tar",
-    "application/vnd.oci.empty.v1+json",
+/// Common media types, stored as their index.
+static OCI_TYPES: [MediaType; 7] = [
+    MediaType::ImageIndex,
+    MediaType::ImageManifest,
+    MediaType::ImageConfig,
+    MediaType::ImageLayerGzip,
+    MediaType::ImageLayerZstd,
+    MediaType::ImageLayer,
+    MediaType::EmptyJSON,
+];
+/// Continues the indexes of [`OCI_TYPES`].
+const OTHER_TYPES: &[&str] = &[
     "application/vnd.in-toto+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -20,6 +24,10 @@ const MEDIA_TYPES: &[&str] = &[
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
 ];
+
+fn media_types() -> impl Iterator<Item = &'static str> {
+    OCI_TYPES.iter().map(AsRef::as_ref).chain(OTHER_TYPES.iter().copied())
+}
 
 #[derive(Serialize, Deserialize)]
 struct CompactManifest<'a> {
@@ -86,7 +94,7 @@ struct CompactPlatform<'a> {
     variant: Option<&'a str>,
 }
 
-/// Makes a manifest small.
+/// Encodes a manifest.
 pub fn encode(manifest: &Manifest) -> Option<Box<[u8]>> {
     let compact = CompactManifest {
         media_type: Text::of(manifest.media_type.as_deref()),
@@ -98,7 +106,7 @@ pub fn encode(manifest: &Manifest) -> Option<Box<[u8]>> {
     postcard::to_allocvec(&compact).ok().map(Vec::into_boxed_slice)
 }
 
-/// The manifest again.
+/// Decodes a manifest.
 pub fn decode(bytes: &[u8]) -> Option<Manifest> {
     let compact: CompactManifest<'_> = postcard::from_bytes(bytes).ok()?;
     let all = |list: &[CompactDescriptor<'_>]| list.iter().map(CompactDescriptor::open).collect::<Option<_>>();
@@ -114,7 +122,7 @@ pub fn decode(bytes: &[u8]) -> Option<Manifest> {
     })
 }
 
-/// The digests that a manifest names, without unpacking the rest of it.
+/// The digests that an encoded manifest names, without decoding the rest.
 pub fn digests(bytes: &[u8]) -> Vec<Digest> {
     let Ok(compact) = postcard::from_bytes::<CompactManifest<'_>>(bytes) else { return Vec::new() };
     let all = compact.manifests.iter().chain(&compact.config).chain(&compact.layers);
@@ -183,14 +191,14 @@ impl<'a> CompactPlatform<'a> {
 impl<'a> Text<'a> {
     fn of(text: Option<&'a str>) -> Self {
         let Some(text) = text else { return Self::None };
-        let known = MEDIA_TYPES.iter().position(|known| *known == text);
+        let known = media_types().position(|known| known == text);
         known.and_then(|position| u8::try_from(position).ok()).map_or(Self::Other(text), Self::Known)
     }
 
     fn open(&self) -> Option<String> {
         match self {
             Self::None => None,
-            Self::Known(position) => MEDIA_TYPES.get(usize::from(*position)).map(ToString::to_string),
+            Self::Known(position) => media_types().nth(usize::from(*position)).map(str::to_string),
             Self::Other(text) => Some((*text).to_string()),
         }
     }
@@ -236,7 +244,7 @@ mod tests {
 
     #[test]
     fn reads_back_what_it_writes() {
-        let plain = descriptor(Some(MEDIA_TYPES[3]), Digest::sha256(b"layer"));
+        let plain = descriptor(Some(MediaType::ImageLayerGzip.as_ref()), Digest::sha256(b"layer"));
         let unusable =
             Unusable { what: "layers[2] is not an object".to_string(), platform: Some("linux/arm".parse().unwrap()) };
         let odd = Descriptor {
@@ -249,7 +257,7 @@ mod tests {
             ..descriptor(Some("text/plain"), "blake3:abc".parse().unwrap())
         };
         let manifest = Manifest {
-            media_type: Some(MEDIA_TYPES[1].to_string()),
+            media_type: Some(MediaType::ImageManifest.to_string()),
             manifests: vec![odd.clone(), plain.clone()],
             config: Some(descriptor(None, Digest::of(Algorithm::Sha384, b"config"))),
             layers: vec![plain.clone(), plain],
@@ -265,9 +273,10 @@ mod tests {
 
     #[test]
     fn an_image_of_eight_layers_takes_few_bytes() {
-        let layers = (0..8u8).map(|n| descriptor(Some(MEDIA_TYPES[3]), Digest::sha256(&[n]))).collect();
-        let config = Some(descriptor(Some(MEDIA_TYPES[2]), Digest::sha256(b"config")));
-        let media_type = Some(MEDIA_TYPES[1].to_string());
+        let layers =
+            (0..8u8).map(|n| descriptor(Some(MediaType::ImageLayerGzip.as_ref()), Digest::sha256(&[n]))).collect();
+        let config = Some(descriptor(Some(MediaType::ImageConfig.as_ref()), Digest::sha256(b"config")));
+        let media_type = Some(MediaType::ImageManifest.to_string());
         let manifest = Manifest { media_type, config, layers, ..Manifest::default() };
         assert!(encode(&manifest).unwrap().len() < 410);
     }
