@@ -1,7 +1,6 @@
-//! Objects of which a registry gave a bad and a good answer within one sweep: one of its replicas or caches is behind.
+//! Objects with a bad and a good response within one sweep: a replica or a cache of the registry is stale.
 //!
-//! Once may be chance: storage that has just been written to, or a cache that has just been filled. In two sweeps in a row
-//! it is not, so that what contradicted itself is remembered from one sweep to the next.
+//! Once may be chance, right after a push. Twice in a row is not, so these objects are remembered until the next sweep.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,9 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::oci::{Image, Repository};
 
-/// Objects of one registry that are remembered. More say the same.
+/// Maximum number of remembered objects of a registry.
 const REMEMBERED: usize = 10_000;
-/// Lines that one sweep logs.
+/// Maximum number of log lines per sweep.
 const LOGGED: usize = 10;
 
 /// One object's contradictory answers.
@@ -19,47 +18,47 @@ const LOGGED: usize = 10;
 pub struct Contradiction {
     /// The object, or the tag.
     pub object: Image,
-    /// The answer that speaks against it.
+    /// The bad response.
     pub bad: String,
-    /// The answer that served it.
+    /// The good response.
     pub good: String,
 }
 
-/// What contradicted itself in a registry.
+/// The objects of a registry with contradictory responses.
 #[derive(Debug, Default)]
 pub struct Contradictions {
     total: AtomicU64,
-    /// In the last sweep that asked for them.
+    /// Those of the last sweep.
     remembered: Mutex<BTreeSet<Image>>,
 }
 
 impl Contradictions {
-    /// Objects that contradicted themselves, each once for every sweep in which it did.
+    /// Number of objects with contradictory responses, counted once per sweep.
     pub fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// What contradicted itself in the last sweep that asked for it.
+    /// The objects of the last sweep.
     pub fn remembered(&self) -> Vec<Image> {
         self.lock().iter().cloned().collect()
     }
 
-    /// The same of one repository.
+    /// Those of one repository.
     pub fn remembered_in(&self, repository: &Repository) -> BTreeSet<Image> {
         self.lock().iter().filter(|object| object.repository == *repository).cloned().collect()
     }
 
-    /// Takes in what another process remembered.
+    /// Restores the objects of an earlier process.
     pub fn restore(&self, remembered: impl IntoIterator<Item = Image>) {
         self.lock().extend(remembered.into_iter().take(REMEMBERED));
     }
 
-    /// Forgets what lies in repositories that are gone.
+    /// Drops the objects of deleted repositories.
     pub fn retain(&self, is_there: impl Fn(&Repository) -> bool) {
         self.lock().retain(|object| is_there(&object.repository));
     }
 
-    /// Takes in a sweep: what contradicted itself, and what was remembered and did not. Logs what is new.
+    /// Records the result of a sweep, and logs new objects.
     pub fn swept(&self, registry: &str, found: &[Contradiction], cleared: &[Image]) {
         let mut remembered = self.lock();
         for object in cleared {
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicted_itself_is_remembered_until_it_no_longer_does() {
+    fn object_is_remembered_until_its_responses_agree() {
         let contradictions = Contradictions::default();
         contradictions.swept("r", &[of("a:1"), of("b:1")], &[]);
         contradictions.swept("r", &[of("a:1")], &["b:1".parse().unwrap()]);
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_remembered_than_may_be() {
+    fn remembered_objects_are_limited() {
         let contradictions = Contradictions::default();
         let many: Vec<_> = (0..REMEMBERED + 10).map(|n| of(&format!("a:{n}"))).collect();
         contradictions.swept("r", &many, &[]);

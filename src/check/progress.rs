@@ -1,4 +1,4 @@
-//! How far a sweep is; for whoever watches it.
+//! The progress of a sweep.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,32 +11,32 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Notes how many repositories there are to walk.
+    /// Sets the number of repositories to walk.
     pub fn begin(&self, repositories: u64) {
         self.repositories.store(repositories, Ordering::Relaxed);
     }
 
-    /// Notes that a repository has been walked.
+    /// Counts a walked repository.
     pub fn repository(&self) {
         self.walked.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that an object has been asked for.
+    /// Counts a checked object.
     pub fn object(&self) {
         self.objects.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Repositories to walk; zero until the catalog is read.
+    /// Number of repositories to walk; zero until the catalog is read.
     pub fn repositories(&self) -> u64 {
         self.repositories.load(Ordering::Relaxed)
     }
 
-    /// Repositories that have been walked.
+    /// Number of walked repositories.
     pub fn walked(&self) -> u64 {
         self.walked.load(Ordering::Relaxed)
     }
 
-    /// Objects that have been asked for.
+    /// Number of checked objects.
     pub fn objects(&self) -> u64 {
         self.objects.load(Ordering::Relaxed)
     }

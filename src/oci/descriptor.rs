@@ -14,7 +14,7 @@ const ATTESTATION_TYPE: &str = "vnd.docker.reference.type";
 /// The annotation that names the manifest which an attestation is about.
 const ATTESTATION_SUBJECT: &str = "vnd.docker.reference.digest";
 
-/// A list with more unusable descriptors than this is not worth reading.
+/// Maximum number of unusable descriptors in a list.
 const MOST_UNUSABLE: usize = 16;
 
 /// A pointer from a manifest to another object.
@@ -38,7 +38,7 @@ pub struct Descriptor {
     pub attestation_subject: Option<Digest>,
 }
 
-/// A descriptor that leads nowhere.
+/// A descriptor that no client can follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unusable {
     /// Which one, and what is wrong with it, in words.
@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_only_what_the_graph_needs() {
+    fn unknown_members_are_ignored() {
         let digest = Digest::sha256(b"");
         let json = format!(
             r#"{{"mediaType":7,"mediaType":"x/y","size":5,"digest":"sha256:bad","digest":"{digest}","urls":null,
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_nobody_could_pull() {
+    fn unusable_descriptors_are_errors() {
         for json in [
             r#"{"size":1}"#,
             r#"{"digest":"sha256:x"}"#,

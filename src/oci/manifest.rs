@@ -1,4 +1,4 @@
-//! The graph view of a manifest: whatever its type, what it needs so that somebody can pull it.
+//! The lenient view of a manifest of any type: the objects that a client needs to pull it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,8 +11,8 @@ use super::descriptor::{Entries, Entry, Unusable, shortened};
 use super::loose::{Loose, lenient_object};
 use super::media_type::{is_foreign_type, is_index_type, is_manifest_type, without_parameters};
 
-/// What a manifest points to. An image has a config and layers, an index has manifests; an artifact is either. The
-/// members decide, since `mediaType` may be absent.
+/// The objects that a manifest names. An image has a config and layers, an index has manifests, an artifact may have either.
+/// Its members decide, because `mediaType` may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
     /// `mediaType`, where it is said.
@@ -24,17 +24,17 @@ pub struct Manifest {
     /// `layers`, `blobs` of the former OCI artifact manifest, and the entries of an index that are no manifests, such as
     /// BuildKit's cache and containerd's checkpoints have.
     pub layers: Vec<Descriptor>,
-    /// Descriptors that lead nowhere.
+    /// Descriptors that no client can follow.
     pub unusable: Vec<Unusable>,
 }
 
 impl Manifest {
-    /// How many objects it names.
+    /// Number of objects that it names.
     pub fn descriptors(&self) -> usize {
         self.manifests.len() + usize::from(self.config.is_some()) + self.layers.len()
     }
 
-    /// True for an index, also for one that has no child.
+    /// True for an index, even without children.
     pub fn is_index(&self) -> bool {
         !self.manifests.is_empty() || self.media_type.as_deref().is_some_and(is_index_type)
     }
@@ -115,7 +115,7 @@ pub fn parse_manifest_of_type(bytes: &[u8], content_type: Option<&str>) -> Resul
 }
 
 fn read(bytes: &[u8]) -> Result<Partial, serde_json::Error> {
-    // Go replaces what is no UTF-8, and goes on.
+    // Go's decoder replaces invalid UTF-8.
     serde_json::from_slice(bytes).or_else(|error| match String::from_utf8_lossy(bytes) {
         Cow::Owned(text) => serde_json::from_str(&text),
         Cow::Borrowed(_) => Err(error),
@@ -155,7 +155,7 @@ lenient_object!(
     std::convert::identity
 );
 
-/// The type that JSON of any kind says of itself.
+/// The `mediaType` of any JSON object.
 #[derive(Default)]
 struct OwnType(Option<String>);
 
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_members_tell_what_it_is() {
+    fn members_decide_the_kind() {
         let d = Digest::sha256(b"x");
         let image =
             parse(&format!(r#"{{"config":{{"digest":"{d}","size":1}},"layers":[{{"digest":"{d}"}}]}}"#)).unwrap();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_reads_is_read() {
+    fn content_that_go_accepts_is_read() {
         let d = Digest::sha256(b"x");
         let json =
             format!(r#"{{"Config":{{"\u0044igest":"{d}","SIZE":1}},"LAYERS":[{{"digest":"{d}","URLs":["u"]}}]}}"#);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_manifest_is_malformed() {
+    fn other_content_is_malformed() {
         for json in [
             "",
             "{}",

@@ -1,34 +1,34 @@
-//! Whether a confirmed suspicion is the object's fault, or the registry's.
+//! Decides whether a confirmed suspicion is caused by the object, or by the state of the registry.
 
 use super::Suspicion;
 use crate::report::Cause;
 
-/// How the registry answered for everything else of a sweep: what a confirmed suspicion is held against.
+/// How the registry answered other requests of the sweep, to compare a confirmed suspicion with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Baseline {
-    /// Objects of the same kind that were served.
+    /// Intact objects of the same kind.
     pub served: u64,
-    /// Objects at the same endpoint, of the same kind or not, that were served.
+    /// Intact objects at the same endpoint, of any kind.
     pub neighbours: u64,
-    /// Other configs and layers of its repository that were served.
-    pub beside: u64,
-    /// Objects of the same kind under the same suspicion, confirmed; all blobs that are [`Suspicion::Refused`].
+    /// Intact configs and layers of its repository.
+    pub blobs_of_repository: u64,
+    /// Objects of the same kind with the same confirmed suspicion; for [`Suspicion::Refused`], all such blobs.
     pub suspected: u64,
-    /// Answers in the sweep, of all kinds.
+    /// Responses of the sweep, of all kinds.
     pub answers: u64,
-    /// Those among them which raised the same suspicion and were contradicted by a later answer.
+    /// Those that raised the same suspicion and were contradicted by a later response.
     pub contradicted: u64,
 }
 
-/// Decides whether a suspicion that `answers` answers in a row confirmed is a failure, or only a registry that struggles.
+/// Accepts a suspicion, confirmed by `answers` consecutive responses, as a failure of the object.
 ///
 /// # Errors
 ///
-/// Why it is not accepted, in words.
+/// The reason, in words, why the registry may be the cause.
 pub fn accept(suspicion: Suspicion, answers: u32, baseline: &Baseline) -> Result<(), &'static str> {
-    let Baseline { served, neighbours, beside, suspected, answers: all, contradicted } = *baseline;
+    let Baseline { served, neighbours, blobs_of_repository, suspected, answers: all, contradicted } = *baseline;
     match suspicion {
-        // What cuts every body short is on the way to the registry. One alone need not be of a kind with what is served.
+        // If every body is truncated, the network is the cause. For a single object, any served neighbour suffices.
         Suspicion::Cut if served == 0 && !(suspected == 1 && neighbours > 0) => {
             return Err("the registry served no other object of this kind");
         }
@@ -41,13 +41,13 @@ pub fn accept(suspicion: Suspicion, answers: u32, baseline: &Baseline) -> Result
         Suspicion::Refused(_) if is_common(suspected, neighbours) => {
             return Err("more than one in ten blobs are refused");
         }
-        // A client that may not read a repository is refused all of it, and nothing in it is broken.
-        Suspicion::Refused(Cause::Unauthorized) if beside == 0 => {
+        // Without read access to a repository, every blob in it is refused, and none is broken.
+        Suspicion::Refused(Cause::Unauthorized) if blobs_of_repository == 0 => {
             return Err("no other config or layer of the repository was served");
         }
         _ => {}
     }
-    // If such answers come at random, how many objects would show nothing else so many times in a row?
+    // The expected number of objects that show the suspicion this often by chance, if such responses are random.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let by_chance =
         (contradicted as f64 / all.max(1) as f64).powi(answers.min(64) as i32) * (served + suspected) as f64;
@@ -57,7 +57,7 @@ pub fn accept(suspicion: Suspicion, answers: u32, baseline: &Baseline) -> Result
     Ok(())
 }
 
-/// True if something is the registry's rather than an object's: more than one object, and more than one in ten.
+/// True if more than one object is affected, and more than one in ten: the registry is the cause.
 fn is_common(suspected: u64, served: u64) -> bool {
     suspected > 1 && suspected.saturating_mul(10) > served + suspected
 }

@@ -1,7 +1,7 @@
-//! From an answer to a verdict. Pure: an answer and what a descriptor promised go in, and what they prove comes out.
+//! Judges responses: a pure function from a response and a descriptor to a verdict.
 //!
-//! Nothing is accepted bad here at once. What speaks against an object is a [`Suspicion`]; it becomes a failure only
-//! after it has been confirmed, and if it is not explained by a registry that answers everybody so: [`accept`].
+//! No single response makes an object broken. It raises a [`Suspicion`], which becomes a failure once it is confirmed, and if
+//! the state of the registry does not explain it: [`accept`].
 
 mod accept;
 mod served;
@@ -20,7 +20,7 @@ use crate::report::{Cause, Reason};
 use served::{delivered, served_whole};
 use verdict::{is_signed, suspect, unverified};
 
-/// Judges what a tag or digest reference resolves to, asked by HEAD or GET; `named` is the digest that it was asked by.
+/// Judges the response to HEAD or GET of a reference; `named` is its digest, if it has one.
 pub fn resolution(named: Option<&Digest>, result: &Result<Answer, Trouble>) -> Verdict {
     let answer = match served_whole(result) {
         Ok(answer) => answer,
@@ -48,8 +48,7 @@ pub fn resolution(named: Option<&Digest>, result: &Result<Answer, Trouble>) -> V
     Verdict::Intact(IntactObject { digest, ..IntactObject::default() })
 }
 
-/// A verdict as far as the answer bears it: bytes in an encoding that is not undone here, and lengths of it, prove what they
-/// confirm and contradict nothing.
+/// Limits the verdict on an encoded response: bytes and lengths in an encoding that was not decoded contradict nothing.
 pub fn as_far_as_decoded(verdict: Verdict, result: &Result<Answer, Trouble>) -> Verdict {
     match (verdict, result) {
         (Verdict::Suspect { suspicion, detail }, Ok(answer))
@@ -62,7 +61,7 @@ pub fn as_far_as_decoded(verdict: Verdict, result: &Result<Answer, Trouble>) -> 
     }
 }
 
-/// Judges a manifest that was fetched whole; `size` is its descriptor's, if one names it.
+/// Judges a completely fetched manifest; `size` is the one in its descriptor, if it has one.
 pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>) -> Verdict {
     let answer = match served_whole(result) {
         Ok(answer) => answer,
@@ -111,8 +110,7 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
     }
 }
 
-/// Judges a manifest that was hashed before, and its length then, by the headers of a success: sound if they are what
-/// they were. `None` if they leave anything open; then its bytes have to tell.
+/// Judges a cached manifest by the headers of a response: intact if they are unchanged. `None` if its bytes are needed.
 pub fn cached_manifest(digest: &Digest, size: Option<u64>, known: (Manifest, u64), answer: &Answer) -> Option<Verdict> {
     let (manifest, length) = known;
     let is_as_before = answer.status == 200
@@ -125,7 +123,7 @@ pub fn cached_manifest(digest: &Digest, size: Option<u64>, known: (Manifest, u64
     })
 }
 
-/// Judges a blob that was asked for by HEAD, or by its last byte.
+/// Judges the response to HEAD of a blob, or to GET of its last byte.
 pub fn blob(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>) -> Verdict {
     let answer = match delivered(result) {
         Ok(answer) => answer,
@@ -145,7 +143,7 @@ pub fn blob(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>
     }
 }
 
-/// Judges a blob of which all bytes were asked for.
+/// Judges the response to GET of a complete blob.
 pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>) -> Verdict {
     let answer = match delivered(result) {
         Ok(answer) => answer,
@@ -161,7 +159,7 @@ pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Troub
     let (actual, length, platform) = match &answer.body {
         Body::Whole(bytes) => (Digest::of(algorithm, bytes), bytes.len() as u64, config_platform(bytes)),
         Body::Hashed { digest, length } => (digest.clone(), *length, None),
-        // A length that is wrong already is the plainer finding.
+        // A wrong length is the clearer finding.
         Body::Cut { received } => return told_wrong.unwrap_or_else(|| cut(answer, *received)),
         Body::TooLong { limit } => {
             let longer = format!("the registry has more than {limit} bytes");
@@ -184,7 +182,7 @@ pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Troub
     Verdict::Intact(IntactObject { length: Some(length), platform: platform.map(Box::new), ..IntactObject::default() })
 }
 
-/// 206: its bytes must come, and reach to the end or tell how long the object is.
+/// Judges a 206. Its bytes must come, and either reach the end or state the total length.
 fn ranged(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
     if matches!(&answer.body, Body::Whole(bytes) if bytes.is_empty() && answer.content_length.is_some()) {
         return refused(answer, "brought no bytes");
@@ -209,7 +207,7 @@ fn ranged(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
         Body::Cut { received } => return cut(answer, *received),
         Body::Whole(bytes) => bytes.len() as u64,
         Body::Hashed { length, .. } => *length,
-        // More than was asked for, of which no more was read.
+        // More than was requested; the rest was not read.
         Body::TooLong { limit } if *limit < expected => expected,
         Body::TooLong { .. } | Body::Unread => {
             return unverified(Cause::Protocol, "206 with other bytes than its range has");
@@ -231,7 +229,7 @@ fn ranged(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
 fn whole(digest: &Digest, size: Option<u64>, answer: &Answer) -> Verdict {
     let length = match &answer.body {
         Body::Cut { received } => {
-            // A length that is wrong already is the plainer finding.
+            // A wrong length is the clearer finding.
             if let Some(verdict) =
                 size.zip(answer.content_length).and_then(|(size, length)| length_mismatch(answer, size, length))
             {
@@ -288,8 +286,8 @@ fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
-/// `Docker-Content-Digest` against the digest that was asked for. Another algorithm's says nothing: distribution answers
-/// a sha512 reference with the sha256 that it stored.
+/// Compares `Docker-Content-Digest` with the requested digest. Another algorithm proves nothing: distribution answers a
+/// sha512 reference with the stored sha256.
 fn contradiction(digest: &Digest, answer: &Answer) -> Option<Verdict> {
     let told = answer.digest()?;
     (told.algorithm() == digest.algorithm() && told != *digest)

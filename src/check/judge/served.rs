@@ -1,11 +1,11 @@
-//! Whether an answer speaks of the object that was asked for at all.
+//! Decides whether a response is about the requested object at all.
 
 use super::suspicion::Suspicion;
 use super::verdict::{Verdict, is_signed, suspect, unverified};
 use crate::registry::{Answer, Method, Trouble};
 use crate::report::Cause;
 
-/// The answer, if it speaks of the object as served; otherwise what its status says.
+/// The response, if it claims to serve the object; otherwise the verdict by its status.
 fn served(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
     let answer = result.as_ref().map_err(|trouble| unverified(trouble.cause, trouble.detail.clone()))?;
     match (answer.status, answer.trouble()) {
@@ -23,8 +23,7 @@ fn served(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
     }
 }
 
-/// The same of a blob, of which GET must bring bytes: whatever came in their place stands against it, however well HEAD is
-/// answered.
+/// The same for a blob. GET must bring its bytes: any other response makes it a suspect, even if HEAD succeeds.
 pub(super) fn delivered(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
     served(result).map_err(|verdict| match verdict {
         Verdict::Unverified { cause, detail } if is_refusal(cause, result) => {
@@ -34,7 +33,7 @@ pub(super) fn delivered(result: &Result<Answer, Trouble>) -> Result<&Answer, Ver
     })
 }
 
-/// True if a blob's server delivered something else than bytes. Who may not ask, or asks too often, learns nothing of it.
+/// True if the server responded with something other than the blob. A 401 or 429 proves nothing about it.
 fn is_refusal(cause: Cause, result: &Result<Answer, Trouble>) -> bool {
     match result {
         Err(trouble) => trouble.is_refusal,
@@ -45,7 +44,7 @@ fn is_refusal(cause: Cause, result: &Result<Answer, Trouble>) -> bool {
     }
 }
 
-/// The same where no range was asked for, so that 416 makes no sense.
+/// The same for a request without a range, to which 416 makes no sense.
 pub(super) fn served_whole(result: &Result<Answer, Trouble>) -> Result<&Answer, Verdict> {
     match served(result)? {
         answer if answer.status == 416 => {
@@ -55,7 +54,7 @@ pub(super) fn served_whole(result: &Result<Answer, Trouble>) -> Result<&Answer, 
     }
 }
 
-/// True for a page for people, such as a proxy's for logging in: nobody pulls that as an image.
+/// True for an HTML page, such as a proxy's login page.
 fn is_page(answer: &Answer) -> bool {
     let media_type = answer.content_type.as_deref().and_then(|text| text.split(';').next()).unwrap_or_default();
     !is_signed(answer) && media_type.trim().eq_ignore_ascii_case("text/html")

@@ -1,51 +1,51 @@
-//! What can speak against an object.
+//! Suspicions against an object.
 
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Cause, Reason};
 
-/// What speaks against an object, by how it can be explained otherwise.
+/// A suspicion against an object. Variants differ in what else may explain the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Suspicion {
     /// 404 with an OCI error body (or HEAD's 404, which has none).
     Absent,
-    /// 404 without an OCI error body: a proxy in front may have made it.
+    /// 404 without an OCI error body, possibly from a proxy in front of the registry.
     AbsentUnsigned,
-    /// The connection ended before the promised bytes had come.
+    /// The connection ended before the announced bytes had come.
     Cut,
     /// 5xx.
     ServerError,
-    /// Bytes of a blob were asked for by GET, and something else came: another status, a page for people, an empty body, a
-    /// redirect that leads nowhere, the end of the connection. With what it is called if it is not accepted.
+    /// GET of a blob brought something other than its bytes: another status, an HTML page, an empty body, a redirect that
+    /// leads nowhere, or a closed connection. With the cause to report if it is not accepted.
     Refused(Cause),
-    /// The registry's length is not the descriptor's.
+    /// The registry's length differs from the descriptor's size.
     Size,
-    /// The same in an answer without `Docker-Content-Digest`: something in front may have made it.
+    /// The same without `Docker-Content-Digest`, possibly from a proxy in front of the registry.
     SizeUnsigned,
     /// The bytes or `Docker-Content-Digest` contradict the digest.
     Digest,
-    /// The bytes contradict the digest in an answer without `Docker-Content-Digest`.
+    /// The bytes contradict the digest, in a response without `Docker-Content-Digest`.
     DigestUnsigned,
     /// The bytes are not a manifest.
     Malformed,
-    /// The same in an answer without `Docker-Content-Digest`.
+    /// The same without `Docker-Content-Digest`.
     MalformedUnsigned,
 }
 
-/// What two bad answers about one object mean together.
+/// The relation of two bad responses for one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pair {
-    /// They say the same.
+    /// They agree.
     Same,
-    /// It is bad in two ways, and so it is broken if it is never good.
+    /// They differ, but both count against the object.
     Different,
-    /// One of them may be the registry's trouble: an outage may have begun or ended between the two.
+    /// An outage that began or ended between them may explain one.
     Mixed,
 }
 
 impl Suspicion {
-    /// The failure that it becomes once it is accepted.
+    /// The reason of the failure, once it is accepted.
     pub fn reason(self) -> Reason {
         match self {
             Self::Absent | Self::AbsentUnsigned => Reason::Missing,
@@ -56,7 +56,7 @@ impl Suspicion {
         }
     }
 
-    /// What it is called if it is not accepted.
+    /// The cause to report if it is not accepted.
     pub fn cause(self) -> Cause {
         match self {
             Self::Cut => Cause::Unreachable,
@@ -66,36 +66,38 @@ impl Suspicion {
         }
     }
 
-    /// True if the two say the same: HEAD's 404 has no body, and the GETs that confirm it tell who said it.
+    /// True if two suspicions agree. A 404 to HEAD has no body, so only the GETs that confirm it show its origin.
     pub fn same_as(self, other: Self) -> bool {
         self.reason() == other.reason() && (self == other || self.reason() != Reason::Unreadable)
     }
 
-    /// What two bad answers about one object, with no good one between them, mean together.
+    /// The relation of two bad responses for one object, without a good one between them.
     pub fn with(self, later: Self) -> Pair {
-        match () {
-            () if self.same_as(later) => Pair::Same,
-            () if self.may_be_the_registry_s() || later.may_be_the_registry_s() => Pair::Mixed,
-            () => Pair::Different,
+        if self.same_as(later) {
+            Pair::Same
+        } else if self.may_be_the_registry_s() || later.may_be_the_registry_s() {
+            Pair::Mixed
+        } else {
+            Pair::Different
         }
     }
 
-    /// True if a registry in trouble answers so for what it holds: it counts only where others are served.
+    /// True if an outage of the registry also looks like this. It counts only if other objects are served.
     pub fn may_be_the_registry_s(self) -> bool {
         matches!(self, Self::ServerError | Self::Refused(_))
     }
 
-    /// True if it and a good answer contradict each other. Trouble that passes does not: the same replica may have both.
+    /// True if it contradicts a good response. A temporary error does not: one replica may give both.
     pub fn contradicts(self) -> bool {
         !self.may_be_the_registry_s()
     }
 
-    /// True if it says that the object is absent.
+    /// True if the object is absent.
     pub fn is_absent(self) -> bool {
         self.reason() == Reason::Missing
     }
 
-    /// True if nothing shows that it was the registry who answered: it counts only beside a neighbour that is served.
+    /// True if the response may come from a proxy. It counts only if a neighbour is served.
     pub fn needs_neighbour(self) -> bool {
         matches!(self, Self::AbsentUnsigned | Self::SizeUnsigned | Self::DigestUnsigned | Self::MalformedUnsigned)
     }
@@ -106,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_bad_answers_are_one_fault_two_faults_or_an_outage() {
+    fn two_bad_responses_agree_differ_or_mix() {
         use Suspicion::*;
         for (earlier, later, expected) in [
             (Absent, Absent, Pair::Same),

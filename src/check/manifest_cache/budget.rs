@@ -1,8 +1,8 @@
-//! How many bytes the known manifests may take, of all registries together.
+//! The memory budget of the manifest caches of all registries.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A number of bytes that is shared out.
+/// A number of bytes shared by several caches.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
@@ -13,23 +13,23 @@ impl Budget {
     /// Room for some 150,000 manifests of ordinary images.
     pub const DEFAULT: usize = 64 * 1024 * 1024;
 
-    /// A budget of which nothing is taken.
+    /// An unused budget.
     pub fn new(limit: usize) -> Self {
         Self { limit, used: AtomicUsize::new(0) }
     }
 
-    /// How much is taken.
+    /// Number of bytes in use.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Takes so much, if it is there.
+    /// Takes bytes, if they are available.
     pub(super) fn take(&self, bytes: usize) -> bool {
         let fits = |used: usize| used.checked_add(bytes).filter(|&used| used <= self.limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 
-    /// Gives back what was taken.
+    /// Returns bytes.
     pub(super) fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }

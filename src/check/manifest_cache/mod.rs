@@ -1,7 +1,6 @@
-//! The manifests of a registry, as they were last hashed: what an image needs can be told without asking the registry.
+//! The manifest cache of a registry. It shows the objects of an image without a request.
 //!
-//! A manifest cannot change under its digest, so that what was hashed once stays true of it. Whether the registry still
-//! serves it is another question, which only a sweep answers.
+//! A manifest cannot change under its digest, so it stays valid. Whether the registry still serves it is for a sweep to check.
 
 mod budget;
 mod compact;
@@ -16,19 +15,17 @@ pub use tree::{NODES_LIMIT, Node, Shared};
 
 use crate::oci::{Digest, Manifest, Reference, Repository, Tag};
 
-/// What an entry takes beside its own bytes: its digest, its place in a table, its allocation.
+/// Memory of an entry besides its bytes: digest, table slot and allocation.
 const OVERHEAD: usize = 112;
 
-/// The known manifests of one registry.
-///
-/// What does not fit into the budget is not known; nothing that is known is given up for something else.
+/// The cached manifests of one registry. A manifest that does not fit into the budget is not cached; none is evicted for it.
 #[derive(Debug)]
 pub struct ManifestCache {
     budget: Arc<Budget>,
     repositories: RwLock<HashMap<Repository, RepositoryCache>>,
 }
 
-/// What is known of one repository.
+/// The cache of one repository.
 #[derive(Debug, Default)]
 struct RepositoryCache {
     tags: BTreeMap<Tag, Digest>,
@@ -46,28 +43,28 @@ struct CacheEntry {
 /// A manifest whose bytes were hashed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CachedManifest {
-    /// What it says.
+    /// Its content.
     pub manifest: Manifest,
     /// Its length in bytes.
     pub size: u64,
     /// When its bytes last came from this repository and hashed to its digest.
     pub hashed_at: SystemTime,
-    /// True if something spoke against it since: then only its bytes can speak for it.
+    /// True if it was a suspect since. Only its bytes can clear it.
     pub is_doubted: bool,
 }
 
 impl ManifestCache {
-    /// A store that knows nothing yet.
+    /// An empty cache.
     pub fn new(budget: Arc<Budget>) -> Self {
         Self { budget, repositories: RwLock::default() }
     }
 
-    /// A store that never knows anything, for a walk whose result nobody asks for later.
+    /// A cache without capacity, for a sweep whose manifests are not needed later.
     pub fn none() -> Self {
         Self::new(Arc::new(Budget::new(0)))
     }
 
-    /// What is known of a manifest in a repository.
+    /// A cached manifest.
     pub fn get(&self, repository: &Repository, digest: &Digest) -> Option<CachedManifest> {
         let repositories = self.read();
         let entry = repositories.get(repository)?.manifests.get(digest)?;
@@ -76,7 +73,7 @@ impl ManifestCache {
         Some(CachedManifest { manifest, size, hashed_at, is_doubted })
     }
 
-    /// What a reference resolved to when it was last asked for.
+    /// The digest that a reference resolved to in the last walk.
     pub fn resolve(&self, repository: &Repository, reference: &Reference) -> Option<Digest> {
         let repositories = self.read();
         let known = repositories.get(repository)?;
@@ -86,7 +83,7 @@ impl ManifestCache {
         }
     }
 
-    /// The repositories of which something is known, in order.
+    /// The repositories with cached manifests or tags, in order.
     pub fn repositories(&self) -> Vec<Repository> {
         let mut names: Vec<Repository> = self.read().keys().cloned().collect();
         names.sort_unstable();
@@ -100,7 +97,7 @@ impl ManifestCache {
         tags.map(|(tag, digest)| (tag.clone(), digest.clone())).collect()
     }
 
-    /// Notes a manifest whose bytes came and were hashed.
+    /// Caches a manifest whose bytes were hashed.
     pub fn hashed(&self, repository: &Repository, digest: &Digest, manifest: &Manifest, size: u64, now: SystemTime) {
         let mut repositories = self.write();
         if let Some(entry) = repositories.get_mut(repository).and_then(|known| known.manifests.get_mut(digest)) {
@@ -114,7 +111,7 @@ impl ManifestCache {
         }
     }
 
-    /// Notes that something speaks against a manifest. What it says stays known.
+    /// Marks a manifest as a suspect. Its content stays cached.
     pub fn doubted(&self, repository: &Repository, digest: &Digest) {
         let mut repositories = self.write();
         if let Some(entry) = repositories.get_mut(repository).and_then(|known| known.manifests.get_mut(digest)) {
@@ -122,7 +119,7 @@ impl ManifestCache {
         }
     }
 
-    /// Notes what a walk of a repository found its tags to be, and forgets the tags and manifests that it did not meet.
+    /// Replaces the tags of a repository after a walk, and evicts the manifests that it did not meet.
     pub fn walked(&self, repository: &Repository, tags: Vec<(Tag, Digest)>, met: &HashSet<&Digest>) {
         let mut repositories = self.write();
         let mut known = repositories.remove(repository).unwrap_or_default();
@@ -137,7 +134,7 @@ impl ManifestCache {
         }
     }
 
-    /// Forgets the repositories that are gone.
+    /// Evicts deleted repositories.
     pub fn retain(&self, is_there: impl Fn(&Repository) -> bool) {
         let gone: Vec<RepositoryCache> =
             self.write().extract_if(|repository, _| !is_there(repository)).map(|(_, it)| it).collect();
@@ -182,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_not_known_and_what_is_gone_makes_room() {
+    fn full_budget_rejects_and_eviction_frees_it() {
         let budget = Arc::new(Budget::new(600));
         let manifests = ManifestCache::new(Arc::clone(&budget));
         let (a, b): (Repository, Repository) = ("a".parse().unwrap(), "b".parse().unwrap());

@@ -1,4 +1,4 @@
-//! One image with everything that it needs, and who else needs it.
+//! The tree of one image, and the other images that share its objects.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::SystemTime;
@@ -7,7 +7,7 @@ use super::{ManifestCache, RepositoryCache, compact};
 use crate::oci::{Descriptor, Digest, Reference, Repository};
 use crate::report::Kind;
 
-/// A tree has at most this many nodes. Only a manifest that is made to blow up has more.
+/// Maximum number of nodes. Only a malicious manifest has more.
 pub const NODES_LIMIT: usize = 20_000;
 /// As deep as a walk goes.
 const DEPTH_LIMIT: u8 = 9;
@@ -15,7 +15,7 @@ const DEPTH_LIMIT: u8 = 9;
 /// An object of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Its digest.
     pub digest: Digest,
@@ -27,9 +27,9 @@ pub struct Node {
     pub platform: Option<String>,
     /// True for an attestation.
     pub attestation: bool,
-    /// When a manifest's bytes were last hashed; `None`: they are not known, and neither is what it needs.
+    /// When a manifest's bytes were last hashed; `None` if it is not cached.
     pub hashed_at: Option<SystemTime>,
-    /// What it names: children, or config and layers.
+    /// The objects that it names.
     pub needs: Vec<Node>,
 }
 
@@ -43,7 +43,7 @@ pub struct Shared {
 }
 
 impl Node {
-    /// It, and everything below it.
+    /// The node and all nodes below it.
     pub fn all(&self) -> impl Iterator<Item = &Self> {
         let mut open = vec![self];
         std::iter::from_fn(move || {
@@ -55,7 +55,7 @@ impl Node {
 }
 
 impl ManifestCache {
-    /// The tree of a manifest in a repository. What of it is not known has no further nodes.
+    /// The tree of a manifest. Manifests that are not cached have no children in it.
     pub fn tree(&self, repository: &Repository, digest: &Digest) -> Node {
         let repositories = self.read();
         let known = repositories.get(repository);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_with_a_child_that_nobody_knows() {
+    fn uncached_child_has_no_nodes() {
         let manifests = ManifestCache::new(Arc::new(Budget::default()));
         let repository: Repository = "app".parse().unwrap();
         let [index, child, lost, layer, other] =
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn indexes_that_name_each_other_end() {
+    fn cyclic_indexes_end() {
         let manifests = ManifestCache::new(Arc::new(Budget::default()));
         let repository: Repository = "app".parse().unwrap();
         let [a, b] = ["a", "b"].map(|n| Digest::sha256(n.as_bytes()));

@@ -1,4 +1,4 @@
-//! What the walks of a sweep found together, and which of it is accepted.
+//! The findings of all walks of a sweep, and the decision which suspects are broken.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -10,25 +10,25 @@ use crate::oci::{Image, Repository};
 use crate::registry::Registry;
 use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified};
 
-/// What the walks of a sweep found together.
+/// The findings of all walks of a sweep.
 #[derive(Default)]
 pub(super) struct Findings {
     pub images: u64,
     pub objects: ObjectCounts,
     pub walked: HashSet<Repository>,
-    /// Images of known failures in them that were not walked.
+    /// Images of open failures that were not walked.
     pub unwalked: HashSet<Image>,
     pub suspected: Vec<Suspected>,
     pub failures: Vec<Failure>,
     pub unverified: Vec<Unverified>,
     pub disproved: HashSet<FailureKey>,
     pub tally: Tally,
-    /// Repositories that the catalog does not name although something in them is known to be bad.
+    /// Repositories with open failures that the catalog does not name.
     pub unlisted: HashSet<Repository>,
     /// By whether it is a manifest.
     pub canaries: HashMap<bool, (Repository, Inquiry)>,
     pub answered: bool,
-    /// Failures that do not hold any more if `tags` leaves their images out on purpose.
+    /// Open failures that are resolved if the tag filter excludes their images on purpose.
     pub filtered_out: HashSet<FailureKey>,
     /// Tag lists that were read, to their end or not.
     pub tag_lists: u64,
@@ -37,7 +37,7 @@ pub(super) struct Findings {
     /// True if a repository's tag list was not read to its end.
     pub are_tags_unread: bool,
     pub contradicted: Vec<Contradiction>,
-    /// What contradicted itself in an earlier sweep, and did not in this one.
+    /// Objects that had contradictory responses in an earlier sweep, and none in this one.
     pub cleared: Vec<Image>,
 }
 
@@ -95,7 +95,7 @@ impl Findings {
         }));
     }
 
-    /// Decides which suspicions are accepted, now that everything has been seen.
+    /// Decides which suspects are broken, once all walks have ended.
     pub async fn settle<R: Registry>(&mut self, registry: &R) {
         let mut alike: HashMap<(Option<Kind>, Suspicion), u64> = HashMap::new();
         for suspected in &self.suspected {
@@ -108,7 +108,7 @@ impl Findings {
                 served: self.tally.served.get(kind),
                 neighbours: served_beside(&self.tally, kind),
                 suspected: alike.get(&counted_as(kind, suspicion)).copied().unwrap_or_default(),
-                beside: suspected.blobs_served,
+                blobs_of_repository: suspected.blobs_served,
                 answers: self.tally.answers,
                 contradicted: self.tally.contradicted.get(&suspicion).copied().unwrap_or_default(),
             };
@@ -125,7 +125,7 @@ impl Findings {
                     );
                 }
             }
-            // Now that a neighbour is served, no outage explains its answers.
+            // A neighbour is served now, so no outage explains another bad response.
             if let (Ok(()), Some(inquiry)) = (&accepted, &suspected.mixed)
                 && !is_bad(registry, &suspected.failure.repository, inquiry).await
             {
@@ -139,7 +139,7 @@ impl Findings {
     }
 }
 
-/// What is counted as the same suspicion. Whatever refuses blobs, and in whatever ways, configs and layers have in common.
+/// The key under which equal suspicions are counted. Refusals count together for configs and layers, whatever their form.
 fn counted_as(kind: Kind, suspicion: Suspicion) -> (Option<Kind>, Suspicion) {
     match suspicion {
         Suspicion::Refused(_) => (None, Suspicion::Refused(Cause::Protocol)),
@@ -147,13 +147,13 @@ fn counted_as(kind: Kind, suspicion: Suspicion) -> (Option<Kind>, Suspicion) {
     }
 }
 
-/// Objects that were served at the endpoint of a kind.
+/// Intact objects at the endpoint of a kind.
 fn served_beside(tally: &Tally, kind: Kind) -> u64 {
     let is_blob = |kind: Kind| matches!(kind, Kind::Config | Kind::Layer);
     Kind::ALL.into_iter().filter(|&other| is_blob(other) == is_blob(kind)).map(|other| tally.served.get(other)).sum()
 }
 
-/// Asks once more for an object that was served in this sweep.
+/// Requests an object again that was intact in this sweep.
 async fn is_served<R: Registry>(registry: &R, canary: Option<&(Repository, Inquiry)>) -> bool {
     match canary {
         None => false,
@@ -163,7 +163,7 @@ async fn is_served<R: Registry>(registry: &R, canary: Option<&(Repository, Inqui
     }
 }
 
-/// Asks once more for an object under suspicion.
+/// Requests a suspect again.
 async fn is_bad<R: Registry>(registry: &R, repository: &Repository, inquiry: &Inquiry) -> bool {
     matches!(inquiry.ask(registry, repository, true).await.verdict, Verdict::Suspect { .. })
 }

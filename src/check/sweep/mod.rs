@@ -1,4 +1,4 @@
-//! One pass over everything in a registry: the catalog, then a walk of each repository, then what it all proves.
+//! One sweep of a registry: reads the catalog, walks each repository, and decides about the suspects.
 
 mod findings;
 mod selection;
@@ -27,19 +27,19 @@ use crate::report::{
 use findings::Findings;
 use selection::{Selection, select};
 
-/// Repositories that are walked at once. More than one, so that small ones keep the registry busy; few, since each holds
-/// its graph in memory.
+/// Repositories that are walked at once: several, so that small ones keep the registry busy; few, because each graph is in
+/// memory.
 const WALKED_AT_ONCE: usize = 8;
 
-/// What a sweep needs beside the registry.
+/// The input of a sweep, besides the registry.
 pub struct Job<'a> {
-    /// What is asked, and how closely.
+    /// The registry's settings.
     pub target: &'a Target,
     /// Which blobs were proved when.
     pub evidence_schedule: Arc<EvidenceSchedule>,
     /// Where the manifests go that are hashed.
     pub manifests: Arc<ManifestCache>,
-    /// Who hashes blobs beside the sweep; `None`: what is to be hashed is hashed in it.
+    /// Hashes blobs in the background; `None`: the sweep hashes them itself.
     pub blob_hasher: Option<Arc<BlobHasher>>,
     /// Where the registry's client counts.
     pub traffic: Arc<Traffic>,
@@ -58,7 +58,7 @@ pub async fn sweep<R: Registry + 'static>(registry: Arc<R>, job: Job<'_>) -> (Re
     sweep_watched(registry, job, None).await
 }
 
-/// Sweeps a registry once, and tells an observer of every question.
+/// Sweeps a registry once, and passes each result to an observer.
 pub async fn sweep_watched<R: Registry + 'static>(
     registry: Arc<R>,
     job: Job<'_>,
@@ -105,7 +105,7 @@ pub async fn sweep_watched<R: Registry + 'static>(
     began.report(target, &traffic, known, repositories, selection, found)
 }
 
-/// Resolves known failures in repositories that do not exist any more, unless nothing may be resolved at all.
+/// Resolves the open failures of deleted repositories, unless the catalog may not resolve any failure.
 fn resolve_absent(
     selection: &Selection,
     known: &[Failure],
@@ -124,7 +124,7 @@ fn resolve_absent(
     }
 }
 
-/// How things stood when a sweep began.
+/// Times and counters at the start of a sweep.
 struct SweepStart {
     at: SystemTime,
     instant: Instant,
@@ -186,7 +186,7 @@ impl SweepStart {
     }
 }
 
-/// The report of a sweep that could not be made: nothing is known but what was known before.
+/// The report of a sweep that could not run. It keeps the open failures.
 pub fn given_up(
     target: &Target,
     known: &[Failure],
@@ -221,7 +221,7 @@ fn of_its_shard(target: &Target, known: &[Failure]) -> Vec<Failure> {
     known.iter().filter(|failure| target.is_of_its_shard(&failure.repository)).cloned().collect()
 }
 
-/// Walks the repositories, a few at a time. A walk that panics ends as an unverified, not as a repository without findings.
+/// Walks the repositories, a few at a time. A walk that panics makes its repository unverified.
 async fn walk_all<R: Registry + 'static>(
     registry: &Arc<R>,
     selection: &Selection,

@@ -1,4 +1,4 @@
-//! The images of one registry, looked at together: what they share is asked for once.
+//! Checks the images of one registry together, so that shared objects are requested once.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,7 +19,7 @@ use crate::registry::{ClientError, HttpRegistry, Traffic, speaks_plain_http};
 use crate::report::Verdict;
 use crate::report::{Failure, Kind, KnownCatalog, Reason, Report};
 
-/// How a failure is confirmed while somebody waits.
+/// Confirmation of a failure. Short, because a user waits.
 const CONFIRM: Confirm = Confirm { attempts: 3, delay: Duration::from_millis(500) };
 
 /// Requests in flight: more only wait for each other at a registry of two cores, and a distant one answers a large image
@@ -48,16 +48,16 @@ impl Evidence {
     }
 }
 
-/// What is asked of all images.
+/// Options for all images.
 #[derive(Clone, Debug)]
 pub struct VerifyOptions {
     /// How blobs are proved.
     pub evidence: Evidence,
     /// Platforms that must exist; empty: all that an index names.
     pub platforms: Vec<Platform>,
-    /// Whether registries are spoken to without TLS.
+    /// True to use plain HTTP.
     pub plain_http: bool,
-    /// How the probe says who it is.
+    /// Credentials for all registries.
     pub credentials: Credentials,
 }
 
@@ -70,10 +70,10 @@ pub struct Check {
     traffic: Arc<Traffic>,
 }
 
-/// What one look at a registry's images found.
+/// The result of checking a registry's images once.
 #[derive(Debug)]
 pub struct Verification {
-    /// The report of the sweep, with the platforms that are not there.
+    /// The report of the sweep, including absent platforms.
     pub report: Report,
     /// Each image with its tree.
     pub trees: Vec<(ImageName, Tree)>,
@@ -82,11 +82,11 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// What one of its images comes down to.
+    /// The verdict on one image.
     pub fn verdict(&self, name: &ImageName) -> Verdict {
         let image = image(name);
         let needs = |images: &[Image]| image.as_ref().is_some_and(|image| images.contains(image));
-        // What belongs to no image, such as a defect of the probe, may concern any.
+        // A finding without images, such as a defect of the probe, may concern any image.
         let may_need = |images: &[Image]| images.is_empty() || needs(images);
         if self.report.failures.iter().any(|failure| needs(&failure.images)) {
             Verdict::Broken
@@ -157,7 +157,7 @@ impl Check {
         &self.traffic
     }
 
-    /// Walks the images now; `trace` may be watched meanwhile.
+    /// Checks the images now, and records the progress in `trace`.
     pub async fn look(&self, trace: Arc<Trace>) -> Verification {
         let evidence_schedule = Arc::new(EvidenceSchedule::one_shot(&self.target.evidence));
         let traffic = Arc::clone(&self.traffic);
@@ -192,7 +192,7 @@ impl Check {
         Verification { report, trees, evidence: self.evidence }
     }
 
-    /// What is odd about the tag beside a digest: it is not what is verified, but somebody may believe so.
+    /// A warning if the image is named by tag and digest, and the tag has moved: only the digest was checked.
     async fn moved_tag(&self, name: &ImageName) -> Option<String> {
         let (tag, digest) = name.tag.as_ref().zip(name.digest.as_ref())?;
         let tag_now = Inquiry::Resolution(Reference::Tag(tag.clone())).head(&*self.client, &name.repository).await;

@@ -1,7 +1,6 @@
-//! The gate after a push: named images, walked now and held against what was asked for.
+//! Checks given images now, as a gate after a push.
 //!
-//! It is the walk of a sweep with its named images. What is added: images as people type them, the tree of what was
-//! walked, platforms that must be there, and what to do next.
+//! It runs a sweep of the named images. It adds docker's image names, the tree of each image, and required platforms.
 
 mod check;
 mod image_name;

@@ -1,4 +1,4 @@
-//! What a walk told while it went on: enough to draw the tree that it walked.
+//! Records the results of a walk, to draw its tree.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::check::walk::{Observation, Observer};
 use crate::oci::{Digest, Manifest, Platform, Reference, Repository};
 use crate::registry::Object;
 
-/// Remembers what each question brought.
+/// The results of a walk so far.
 #[derive(Debug, Default)]
 pub struct Trace {
     seen: Mutex<HashMap<(Repository, ObjectRef), Seen>>,
@@ -25,38 +25,38 @@ pub enum ObjectRef {
     Blob(Digest),
 }
 
-/// What is known of one object so far.
+/// The result for one object.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// How long the question for it took.
+    /// Duration of its request.
     pub took: Duration,
-    /// What was found.
+    /// The verdict.
     pub state: SeenState,
-    /// Its length in bytes, where the answer told it.
+    /// Its length in bytes, if the response has it.
     pub length: Option<u64>,
     /// The digest that a tag resolves to.
     pub resolved: Option<Digest>,
-    /// What it points to, if it is a manifest.
+    /// Its content, if it is a manifest.
     pub manifest: Option<Box<Manifest>>,
-    /// The platform that it names, if it is an image's config.
+    /// Its platform, if it is an image's config.
     pub platform: Option<Box<Platform>>,
-    /// How it is proved, if it is a blob and sound.
+    /// Evidence for an intact blob.
     pub evidence: Option<Evidence>,
 }
 
-/// What the answers for an object say so far.
+/// The verdict on an object so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeenState {
-    /// It is as it should be.
+    /// Intact.
     Intact,
-    /// Something speaks against it.
+    /// A response speaks against it.
     Suspect,
-    /// They say nothing of it.
+    /// It could not be verified.
     Unverified,
 }
 
 impl Trace {
-    /// What is known of an object.
+    /// The result for an object.
     pub fn of(&self, repository: &Repository, object: &ObjectRef) -> Option<Seen> {
         self.seen().get(&(repository.clone(), object.clone())).cloned()
     }

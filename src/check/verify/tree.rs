@@ -1,4 +1,4 @@
-//! The tree of one image: what a trace and the report of the same sweep say of every object, top down.
+//! The tree of one image: every object with its result, from the trace and the report of the same sweep.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -15,13 +15,13 @@ const DEPTH_LIMIT: usize = 16;
 /// An image as a tree, flattened from the top down.
 #[derive(Debug, Default)]
 pub struct Tree {
-    /// The objects; one that several manifests name stands under each.
+    /// The objects. A shared object is listed under each manifest that names it.
     pub rows: Vec<Row>,
-    /// What is odd and breaks nothing, in words.
+    /// Warnings, in words; none of them breaks the image.
     pub warnings: Vec<String>,
-    /// Platforms that were asked for and that the index does not name.
+    /// Required platforms that the index does not name.
     pub absent_platforms: Vec<Platform>,
-    /// Those that it names.
+    /// Platforms that the index names.
     pub platforms: Vec<Platform>,
 }
 
@@ -30,43 +30,43 @@ pub struct Tree {
 pub struct Row {
     /// For each level down to this one, whether it is the last of its siblings. Empty for the image's own manifest.
     pub last: Vec<bool>,
-    /// What it is: a platform, `config`, `layer` and so on. May hold anything that a manifest says.
+    /// A platform, `config`, `layer` and so on. A manifest can put any text here.
     pub label: String,
-    /// True for what is asked for at the manifests' endpoint.
+    /// True if it is requested from the manifests endpoint.
     pub is_manifest: bool,
     /// Its digest, once it is known.
     pub digest: Option<Digest>,
     /// Its length in bytes.
     pub size: Option<u64>,
-    /// How long the question for it took; `None` if it was not asked, or stands further up already.
+    /// Duration of its request; `None` without one, or if it is listed above already.
     pub took: Option<Duration>,
-    /// What is known of it.
+    /// Its state.
     pub mark: Mark,
-    /// How it is proved, if it is a blob; manifests are hashed.
+    /// Evidence for a blob. Manifests are always hashed.
     pub evidence: Option<Evidence>,
 }
 
-/// What is known of an object.
+/// State of an object in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// Not asked for yet.
+    /// Not requested yet.
     Waiting,
-    /// Something speaks against it, and it is asked for again.
+    /// Suspect, and being confirmed.
     Confirming,
-    /// It is as it should be.
+    /// Intact.
     Intact,
-    /// It is absent, as it may be.
+    /// Absent, which its descriptor allows.
     Absent,
-    /// It is of a platform that nobody asked for.
+    /// Of a platform that is not required.
     Unwanted,
-    /// It was proved bad.
+    /// Broken.
     Failed(Reason),
-    /// It could not be judged.
+    /// Unverified.
     Unverified(Cause),
 }
 
 impl Tree {
-    /// The tree of an image, as far as it has been walked; with the sweep's report, if the sweep has ended.
+    /// The tree of an image so far. With the report of the sweep, it is final.
     pub fn of(name: &ImageName, trace: &Trace, platforms: &[Platform], report: Option<&Report>) -> Self {
         let Some(reference) = name.reference() else { return Self::default() };
         let mut builder = Builder {
@@ -85,7 +85,7 @@ impl Tree {
     }
 }
 
-/// What a report says of a repository's objects, by digest or tag.
+/// The findings of a report for a repository, by digest or tag.
 fn findings(report: &Report, repository: &Repository) -> HashMap<String, Mark> {
     let mut findings = HashMap::new();
     for entry in report.unverified.iter().filter(|entry| entry.repository.as_deref() == Some(repository)) {
@@ -106,7 +106,7 @@ struct Builder<'a> {
     /// `None` while the sweep goes on.
     findings: Option<HashMap<String, Mark>>,
     shown: HashSet<ObjectRef>,
-    /// True if a child says of no platform that it is for it, and may be for any.
+    /// True if a child has no platform, so that it may be for any.
     undeclared: bool,
     tree: Tree,
 }
@@ -175,7 +175,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Holds the platform that an index declares against the one that the config names.
+    /// Compares the platform in the index with the one in the config.
     fn compare_platforms(&mut self, descriptor: Option<&Descriptor>, config: &Descriptor) {
         let read = self.trace.of(self.repository, &ObjectRef::Blob(config.digest.clone()));
         let Some(actual) = read.and_then(|config| config.platform) else {

@@ -235,7 +235,8 @@ fn a_tag() {
 #[test]
 fn one_server_error_is_unreadable_many_are_unverified() {
     let among = |served, suspected| {
-        let baseline = Baseline { served, neighbours: 1_000, beside: 1, suspected, answers: 10_000, contradicted: 0 };
+        let baseline =
+            Baseline { served, neighbours: 1_000, blobs_of_repository: 1, suspected, answers: 10_000, contradicted: 0 };
         accept(Suspicion::ServerError, 4, &baseline).is_ok()
     };
     assert!(among(1, 1), "one alone");
@@ -248,7 +249,8 @@ fn one_server_error_is_unreadable_many_are_unverified() {
 #[test]
 fn a_blob_that_is_refused_counts_among_all_blobs() {
     let among = |served, neighbours, suspected| {
-        let baseline = Baseline { served, neighbours, beside: 1, suspected, answers: 10_000, contradicted: 0 };
+        let baseline =
+            Baseline { served, neighbours, blobs_of_repository: 1, suspected, answers: 10_000, contradicted: 0 };
         accept(Suspicion::Refused(Cause::Protocol), 4, &baseline).is_ok()
     };
     assert!(among(1, 2, 1), "one alone");
@@ -256,7 +258,14 @@ fn a_blob_that_is_refused_counts_among_all_blobs() {
     assert!(among(1, 18, 2), "one in ten");
     assert!(!among(1, 17, 2));
     let denied = |beside| {
-        let baseline = Baseline { served: 90, neighbours: 90, beside, suspected: 1, answers: 10_000, contradicted: 0 };
+        let baseline = Baseline {
+            served: 90,
+            neighbours: 90,
+            blobs_of_repository: beside,
+            suspected: 1,
+            answers: 10_000,
+            contradicted: 0,
+        };
         accept(Suspicion::Refused(Cause::Unauthorized), 4, &baseline).is_ok()
     };
     assert!(denied(1));
@@ -266,7 +275,8 @@ fn a_blob_that_is_refused_counts_among_all_blobs() {
 #[test]
 fn one_truncated_body_is_unreadable_all_are_unverified() {
     let among = |served, neighbours, suspected| {
-        let baseline = Baseline { served, neighbours, beside: 1, suspected, answers: 10_000, contradicted: 0 };
+        let baseline =
+            Baseline { served, neighbours, blobs_of_repository: 1, suspected, answers: 10_000, contradicted: 0 };
         accept(Suspicion::Cut, 4, &baseline).is_ok()
     };
     assert!(!among(0, 0, 1), "nothing is served");
@@ -278,8 +288,14 @@ fn one_truncated_body_is_unreadable_all_are_unverified() {
 #[test]
 fn what_comes_at_random_is_not_believed() {
     let with = |contradicted, answers| {
-        let baseline =
-            Baseline { served: 2_000, neighbours: 2_000, beside: 1, suspected: 1, answers: 10_000, contradicted };
+        let baseline = Baseline {
+            served: 2_000,
+            neighbours: 2_000,
+            blobs_of_repository: 1,
+            suspected: 1,
+            answers: 10_000,
+            contradicted,
+        };
         accept(Suspicion::Absent, answers, &baseline).is_ok()
     };
     assert!(with(0, 4));
