@@ -96,15 +96,31 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
 /// Wraps at spaces, or inside a word that is longer than a line. The first line leaves room for `first` columns, the others
 /// for `rest`.
 fn wrap(text: &str, width: usize, first: usize, rest: usize) -> Vec<String> {
-    let (initial, subsequent) = (" ".repeat(first), " ".repeat(rest));
-    let options = textwrap::Options::new(width)
-        .word_separator(textwrap::WordSeparator::AsciiSpace)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation)
-        .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit)
-        .initial_indent(&initial)
-        .subsequent_indent(&subsequent);
-    let lines = textwrap::wrap(text, options).into_iter().enumerate();
-    lines.map(|(n, line)| line.chars().skip(if n == 0 { first } else { rest }).collect()).collect()
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut used = first;
+    for word in text.split(' ') {
+        let space = usize::from(!line.is_empty());
+        let columns: usize = word.chars().filter_map(UnicodeWidthChar::width).sum();
+        if used + space + columns <= width {
+            line.push_str(&" "[..space]);
+            used += space;
+        } else if !line.is_empty() || used > rest {
+            lines.push(std::mem::take(&mut line));
+            used = rest;
+        }
+        for c in word.chars() {
+            let columns = c.width().unwrap_or(0);
+            if used + columns > width {
+                lines.push(std::mem::take(&mut line));
+                used = rest;
+            }
+            line.push(c);
+            used += columns;
+        }
+    }
+    lines.push(line);
+    lines
 }
 
 #[cfg(test)]
