@@ -8,11 +8,35 @@ use tokio::time::timeout;
 
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// True if the server at an address (`host:port`) speaks HTTP without TLS, or if there is none. Servers that want TLS
-/// close the connection, send a TLS alert, or answer 400 (Go's and nginx's do).
-pub async fn speaks_plain_http(address: &str) -> bool {
-    let Ok(Ok(stream)) = timeout(TIME_LIMIT, TcpStream::connect(address)).await else { return true };
-    matches!(timeout(TIME_LIMIT, first_status(stream, address)).await, Ok(Some(status)) if status != 400)
+/// True if a host (`host:port`, or `host` for the default ports) is to be asked without TLS: it answers HTTP, or nothing
+/// listens there.
+pub async fn speaks_plain_http(host: &str) -> bool {
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    if has_port {
+        answers_plain_http(host).await.unwrap_or(true)
+    } else {
+        is_plain_rather_than_tls(&format!("{host}:80"), &format!("{host}:443")).await
+    }
+}
+
+/// TLS is used if it is offered, unless the other port is known to answer HTTP.
+async fn is_plain_rather_than_tls(plain: &str, tls: &str) -> bool {
+    match answers_plain_http(plain).await {
+        Some(true) => true,
+        answers => connect(tls).await.is_none() && answers.is_none(),
+    }
+}
+
+/// Whether the server at an address answers HTTP without TLS; `None` if nothing listens there. Servers that want TLS close
+/// the connection, send a TLS alert, or answer 400 (Go's and nginx's do).
+async fn answers_plain_http(address: &str) -> Option<bool> {
+    let stream = connect(address).await?;
+    let status = timeout(TIME_LIMIT, first_status(stream, address)).await;
+    Some(matches!(status, Ok(Some(status)) if status != 400))
+}
+
+async fn connect(address: &str) -> Option<TcpStream> {
+    timeout(TIME_LIMIT, TcpStream::connect(address)).await.ok()?.ok()
 }
 
 async fn first_status(mut stream: TcpStream, address: &str) -> Option<u16> {
@@ -53,5 +77,21 @@ mod tests {
         ] {
             assert_eq!(speaks_plain_http(&server_that_says(answer).await).await, plain, "{answer:?}");
         }
+    }
+
+    /// Without a port in its name, a registry may listen at either default port.
+    #[tokio::test]
+    async fn tls_is_used_where_only_its_port_is_open() {
+        let free = || async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            listener.local_addr().unwrap().to_string()
+        };
+        let (closed, tls) = (free().await, server_that_says(b"").await);
+        assert!(!is_plain_rather_than_tls(&closed, &tls).await, "TLS only");
+        assert!(is_plain_rather_than_tls(&closed, &free().await).await, "neither");
+        let plain = server_that_says(b"HTTP/1.1 200 OK\r\n\r\n").await;
+        assert!(is_plain_rather_than_tls(&plain, &tls).await, "both");
+        let unusable = server_that_says(b"HTTP/1.0 400 Bad Request\r\n\r\n").await;
+        assert!(!is_plain_rather_than_tls(&unusable, &closed).await, "the plain port wants TLS");
     }
 }

@@ -121,7 +121,7 @@ impl Check {
     async fn of_one(names: Vec<ImageName>, settings: &VerifyOptions) -> Result<Self, ClientError> {
         let first = &names[0];
         let host = first.registry_host();
-        let plain = settings.plain_http || (first.is_local() && speaks_plain_http(&with_port(host)).await);
+        let plain = settings.plain_http || (first.is_local() && speaks_plain_http(host).await);
         let url = format!("{}://{host}", if plain { "http" } else { "https" });
         let url = Url::parse(&url).map_err(|error| ClientError::Http {
             registry: first.host.clone(),
@@ -210,12 +210,6 @@ impl Check {
 
 fn image(name: &ImageName) -> Option<Image> {
     Some(Image { repository: name.repository.clone(), reference: name.reference()? })
-}
-
-/// The scheme's own port is not written.
-fn with_port(host: &str) -> String {
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-    if has_port { host.to_string() } else { format!("{host}:80") }
 }
 
 /// An index that does not name a platform cannot be pulled for it: a failure, although no object is at fault.
