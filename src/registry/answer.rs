@@ -5,6 +5,9 @@ use super::{Answer, Trouble};
 use crate::oci::Digest;
 use crate::report::Cause;
 
+/// Characters of the shortest digest: 128 bits (MD5) in base64, without padding.
+const SHORTEST_DIGEST: usize = 22;
+
 impl Answer {
     /// The trouble that the status stands for, if the answer says nothing of the object itself.
     pub fn trouble(&self) -> Option<Trouble> {
@@ -35,16 +38,19 @@ impl Answer {
     /// know no HEAD, and some registries refuse its form.
     pub(super) fn leaves_get_open(&self) -> bool {
         match self.status {
-            401 | 404 | 408 | 416 => false,
+            401 | 404 | 408 => false,
             400..=499 => !self.is_throttled(),
             status => status == 501,
         }
     }
 
     /// `Docker-Content-Digest`, if it is a digest. Some registries write the hexadecimal part alone, or quotes around it:
-    /// that names nothing.
+    /// that names nothing, and neither does a digest that is too short for any algorithm.
     pub fn digest(&self) -> Option<Digest> {
-        self.content_digest.as_deref()?.parse().ok()
+        let text = self.content_digest.as_deref()?;
+        let digest: Digest = text.parse().ok()?;
+        let encoded = text.split_once(':').map_or("", |(_, encoded)| encoded);
+        (digest.algorithm().is_some() || encoded.len() >= SHORTEST_DIGEST).then_some(digest)
     }
 
     /// Method, status and error code, as in `HEAD 404 MANIFEST_UNKNOWN`; and who answered, if it was not the registry.

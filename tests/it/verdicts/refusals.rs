@@ -78,7 +78,8 @@ async fn retry_after_on_403_is_a_rate_limit() {
 async fn invalid_docker_content_digest_is_ignored() {
     let image = app();
     let hex = image.root().digest.to_string().split_off("sha256:".len());
-    for header in [String::new(), hex.clone(), format!("\"sha256:{hex}\""), "rubbish".to_string()] {
+    let short = "md5:00".to_string();
+    for header in [String::new(), hex.clone(), format!("\"sha256:{hex}\""), "rubbish".to_string(), short] {
         let registry = registry_with(&image).await;
         for endpoint in [Endpoint::Manifest, Endpoint::Blob] {
             registry.fault(at(endpoint), without_digest().header("Docker-Content-Digest", &*header));
@@ -92,8 +93,8 @@ async fn invalid_docker_content_digest_is_ignored() {
 }
 
 #[tokio::test]
-async fn refused_head_is_followed_by_get() {
-    for status in [400, 402, 403, 405, 406, 409, 415, 422, 501] {
+async fn a_head_that_is_refused_for_its_form_is_followed_by_a_get() {
+    for status in [400, 402, 403, 405, 406, 409, 415, 416, 422, 501] {
         let registry = registry_with(&app()).await;
         registry.push("more:1", &Image::manifest().named("more"));
         registry.fault(on_tag("1").in_repository("app").head_only(), answers(status));
