@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use registry_integrity_probe::config::{ImageSelector, Mode};
 use registry_integrity_probe::demo::{Image, Registry};
-use registry_integrity_probe::report::{ImageCounts, Outcome};
+use registry_integrity_probe::report::{Cause, ImageCounts, Outcome};
 
 use crate::testkit::docker_registry::{DockerRegistry, Options};
 use crate::testkit::push::http_client;
@@ -82,6 +82,8 @@ async fn not_one_request_makes_a_cache_download_anything() {
     assert_eq!(held_by(&cache), before, "the cache holds something new");
     let downloads: Vec<_> = asked.iter().filter(|request| request.method == "GET" && request.path != "/v2/").collect();
     assert!(downloads.is_empty(), "{downloads:#?}");
-    assert_eq!(report.outcome, Outcome::Complete);
-    assert_eq!(report.images, ImageCounts { intact: 2, broken: 0, unverified: 0 });
+    assert_eq!(report.outcome, Outcome::Partial);
+    assert_eq!(report.images, ImageCounts { intact: 2, broken: 0, unverified: 1 });
+    let unverified: Vec<_> = report.unverified.iter().map(|it| (it.repository.as_deref(), it.cause)).collect();
+    assert_eq!(unverified, [(Some("other"), Cause::Incomplete)]);
 }

@@ -1,5 +1,6 @@
 //! One sweep of a registry: reads the catalog, walks each repository, and decides about the suspects.
 
+mod cache;
 mod findings;
 mod selection;
 
@@ -12,16 +13,14 @@ use tokio::time::Instant;
 
 use crate::check::contradictions::Contradictions;
 use crate::check::evidence::EvidenceSchedule;
-use crate::check::judge::Verdict;
 use crate::check::manifest_cache::ManifestCache;
 use crate::check::progress::Progress;
-use crate::check::walk::{Assignment, BlobHasher, Inquiry, Observer, Scope, walk};
-use crate::config::{ImageSelector, Mode, Target};
-use crate::oci::{Image, Reference, Repository};
+use crate::check::walk::{Assignment, BlobHasher, Observer, Scope, walk};
+use crate::config::{Mode, Target};
+use crate::oci::{Image, Repository};
 use crate::registry::{Deadline, Registry, Traffic};
 use crate::report::{
-    Cause, Changes, Failure, Kind, KnownCatalog, ObjectCounts, Outcome, Reason, Report, Unverified, carry_over,
-    count_images,
+    Cause, Changes, Failure, KnownCatalog, ObjectCounts, Outcome, Report, Unverified, carry_over, count_images,
 };
 
 use findings::Findings;
@@ -95,7 +94,7 @@ pub async fn sweep_watched<R: Registry + 'static>(
             walk_all(&registry, &selection, known, &scope, &progress, &mut found).await;
             found.judge_tag_filter(target, selection.is_complete && !selection.is_filter_wrong);
         }
-        Mode::PullThrough => ask_named(&*registry, target, &selection, &mut found).await,
+        Mode::PullThrough => cache::check_named(&*registry, target, &selection, &mut found).await,
     }
     found.settle(&*registry).await;
     resolve_absent(&selection, known, (&manifests, &contradictions), &mut found);
@@ -272,38 +271,5 @@ async fn walk_all<R: Registry + 'static>(
             }
         }
         progress.repository();
-    }
-}
-
-/// What a cache may be asked: the tags that the configuration names, by HEAD alone. One of a repository that it holds
-/// nothing of would be downloaded, and so would a digest that it does not hold.
-async fn ask_named<R: Registry>(registry: &R, target: &Target, selection: &Selection, found: &mut Findings) {
-    for selector in &target.images {
-        let ImageSelector::Image(image) = selector else { continue };
-        let is_held = selection.repositories.contains_key(&image.repository);
-        if !is_held || matches!(image.reference, Reference::Digest(_)) {
-            continue;
-        }
-        let judged = Inquiry::Resolution(image.reference.clone()).head(registry, &image.repository).await;
-        match judged {
-            Verdict::Intact(_) => found.objects.manifest += 1,
-            // It does not hold the image, which is nothing unusual.
-            Verdict::Suspect { suspicion, .. } if suspicion.reason() == Reason::Missing => continue,
-            Verdict::Suspect { suspicion, detail } => found.unverified.push(unasked(image, suspicion.cause(), detail)),
-            Verdict::Unverified { cause, detail } => found.unverified.push(unasked(image, cause, detail)),
-        }
-        found.walked.insert(image.repository.clone());
-        found.images += 1;
-    }
-}
-
-fn unasked(image: &Image, cause: Cause, detail: String) -> Unverified {
-    Unverified {
-        repository: Some(image.repository.to_string()),
-        reference: image.reference.to_string(),
-        kind: Some(Kind::Manifest),
-        cause,
-        images: vec![image.clone()],
-        detail,
     }
 }

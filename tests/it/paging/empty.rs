@@ -230,10 +230,50 @@ async fn a_cache_of_which_nothing_was_checked_is_empty() {
     let image = |name: &str| ImageSelector::Image(name.parse().unwrap());
     let mut sweeping = Sweeping::of(&registry).with(|target| target.mode = Mode::PullThrough);
     assert_eq!(summary(&sweeping.sweep().await), (Outcome::Complete, true, 0, 0));
-    let mut sweeping = sweeping.with(|target| target.images = vec![image("r1:1"), image("absent:1")]);
-    assert_eq!(summary(&sweeping.sweep().await), (Outcome::Complete, false, 0, 0), "absence is normal in a cache");
+    let mut sweeping = sweeping.with(|target| target.images = vec![image("r1:1")]);
+    assert_eq!(summary(&sweeping.sweep().await), (Outcome::Complete, false, 0, 0));
     let _empty = emptied(registry).await;
-    assert_eq!(summary(&sweeping.sweep().await), (Outcome::Complete, true, 0, 0), "and so is eviction");
+    assert_eq!(summary(&sweeping.sweep().await), (Outcome::Partial, false, 0, 1), "eviction is no failure");
+    let mut sweeping = sweeping.with(|target| target.images.clear());
+    assert_eq!(summary(&sweeping.sweep().await), (Outcome::Complete, true, 0, 0), "nothing is named");
+}
+
+/// Absence is normal in a cache: it is no failure, but proves nothing about the images that the configuration names.
+#[tokio::test]
+async fn what_images_names_and_a_cache_does_not_hold_is_incomplete_and_not_requested() {
+    let registry = damaged(6).await;
+    let image = |name: &str| ImageSelector::Image(name.parse().unwrap());
+    let images = vec![
+        image("r1:1"),
+        image("r1:absent"),
+        image("absent:1"),
+        image(&format!("absent@{}", app().root().digest)),
+        repository("gone"),
+        repository("r2"),
+    ];
+    registry.clear_requests();
+    let mut sweeping = Sweeping::of(&registry).with(|target| {
+        target.mode = Mode::PullThrough;
+        target.images = images;
+    });
+    let report = sweeping.sweep().await;
+    assert_eq!(summary(&report), (Outcome::Partial, false, 0, 4), "{report:#?}");
+    assert_eq!((report.images.intact, report.images.unverified), (1, 3), "{report:#?}");
+    let named: Vec<_> = report.unverified.iter().map(|it| (it.repository.as_deref(), &*it.reference)).collect();
+    for expected in [("r1", "absent"), ("absent", "1"), ("gone", "gone")] {
+        assert!(named.contains(&(Some(expected.0), expected.1)), "{named:?}");
+    }
+    assert!(incomplete(&report).iter().all(|detail| detail.contains("`images` names the")), "{report:#?}");
+    let asked = registry.requests();
+    let of_images: Vec<_> = asked.iter().filter(|it| it.path.contains("/manifests/")).collect();
+    assert_eq!(of_images.iter().map(|it| &*it.method).collect::<Vec<_>>(), ["HEAD", "HEAD"], "{asked:#?}");
+    assert!(!asked.iter().any(|it| it.path.contains("absent/") || it.path.contains("gone")), "{asked:#?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), &registry.url(), ", mode: pull_through, images: ['zz:1']");
+    let outcome = probe(["sweep", "--config.file", &config]).run().await;
+    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    assert!(outcome.stdout.contains("zz") && outcome.stdout.contains("not in the cache's catalog"), "{outcome:?}");
 }
 
 /// A configuration of one registry, `r`, that is swept every half second.
