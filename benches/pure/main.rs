@@ -110,7 +110,7 @@ fn judging(c: &mut Criterion) {
     let bytes = Bytes::from(manifest.bytes.clone());
     let got = Ok(answer(Method::Get, &manifest.digest, bytes.len() as u64, Body::Whole(bytes)));
     group.bench_function("a manifest: hash, parse", |b| {
-        b.iter(|| judge::manifest(black_box(&manifest.digest), None, black_box(&got)));
+        b.iter(|| judge::manifest(black_box(&manifest.digest), None, None, black_box(&got)));
     });
     let (digest, size, _) = &made.blobs[0];
     let head = Ok(answer(Method::Head, digest, *size, Body::Unread));

@@ -46,6 +46,9 @@ pub enum ManifestError {
     /// Nobody could pull this.
     #[error("not a manifest: {0}")]
     Malformed(String),
+    /// The same of content that nothing calls a manifest.
+    #[error("not a manifest, nor called one: {0}")]
+    Untyped(String),
     /// Docker schema 1: its digest leaves out its signatures, and it names its layers without sizes.
     #[error("a Docker schema 1 manifest, which this program does not check")]
     SchemaOne,
@@ -88,13 +91,13 @@ pub fn parse_manifest(bytes: &[u8]) -> Result<Manifest, ManifestError> {
     Ok(Manifest { media_type, manifests, config, layers, unusable })
 }
 
-/// Reads the bytes that a registry serves at the manifests' endpoint under a `Content-Type`. Content of a type that is no
-/// manifest's names nothing, whatever it looks like.
+/// Reads the bytes that a registry serves at the manifests' endpoint, under the types that its `Content-Type` and a
+/// descriptor give. Content of a type that is no manifest's names nothing, whatever it looks like.
 ///
 /// # Errors
 ///
-/// As for [`parse_manifest`].
-pub fn parse_manifest_of_type(bytes: &[u8], content_type: Option<&str>) -> Result<Manifest, ManifestError> {
+/// As for [`parse_manifest`]; [`ManifestError::Untyped`] if all types are absent or generic.
+pub fn parse_manifest_of_type(bytes: &[u8], types: [Option<&str>; 2]) -> Result<Manifest, ManifestError> {
     let parsed = parse_manifest(bytes);
     if parsed == Err(ManifestError::SchemaOne) {
         return parsed;
@@ -103,14 +106,17 @@ pub fn parse_manifest_of_type(bytes: &[u8], content_type: Option<&str>) -> Resul
         Ok(manifest) => manifest.media_type.clone(),
         Err(_) => serde_json::from_slice::<OwnType>(bytes).ok().and_then(|OwnType(own)| own),
     };
-    let types = [own_type.as_deref(), content_type];
-    let is_manifest = types.iter().flatten().any(|it| is_manifest_type(it));
-    match types.into_iter().flatten().find(|it| is_foreign_type(it)).filter(|_| !is_manifest) {
-        Some(foreign) => {
+    let types = || own_type.as_deref().into_iter().chain(types.into_iter().flatten());
+    if types().any(is_manifest_type) {
+        return parsed;
+    }
+    match (types().find(|it| is_foreign_type(it)), parsed) {
+        (Some(foreign), _) => {
             let media_type = Some(without_parameters(foreign).chars().take(255).collect());
             Ok(Manifest { media_type, ..Manifest::default() })
         }
-        None => parsed,
+        (None, Err(ManifestError::Malformed(why))) => Err(ManifestError::Untyped(why)),
+        (None, parsed) => parsed,
     }
 }
 
@@ -292,7 +298,7 @@ mod tests {
         let typed = |own: &str| format!(r#"{{"mediaType":"{own}","layers":[{{"digest":"{d}"}}]}}"#);
         let typeless = format!(r#"{{"layers":[{{"digest":"{d}"}}]}}"#);
         let layers = |json: &str, content_type: Option<&str>| {
-            parse_manifest_of_type(json.as_bytes(), content_type).map(|manifest| manifest.layers.len())
+            parse_manifest_of_type(json.as_bytes(), [content_type, None]).map(|manifest| manifest.layers.len())
         };
         for (own, content_type, count) in [
             (image, None, 1),
@@ -306,13 +312,20 @@ mod tests {
         assert_eq!(layers(&typeless, Some("application/vnd.example.thing+json")), Ok(0));
         for generic in [None, Some("application/json; charset=utf-8"), Some("application/octet-stream"), Some(image)] {
             assert_eq!(layers(&typeless, generic), Ok(1), "{generic:?}");
-            assert!(layers("no JSON", generic).is_err(), "{generic:?}");
+            let is_untyped = matches!(layers("no JSON", generic), Err(ManifestError::Untyped(_)));
+            assert_eq!(is_untyped, generic != Some(image), "{generic:?}");
+            let of_descriptor = parse_manifest_of_type(b"no JSON", [generic, Some(image)]);
+            assert!(matches!(of_descriptor, Err(ManifestError::Malformed(_))), "{generic:?}");
+            assert!(matches!(
+                layers(&format!(r#"{{"mediaType":"{image}"}}"#), generic),
+                Err(ManifestError::Malformed(_))
+            ));
         }
-        let foreign = parse_manifest_of_type(b"no JSON", Some("application/vnd.example.thing; v=1")).unwrap();
+        let foreign = parse_manifest_of_type(b"no JSON", [Some("application/vnd.example.thing; v=1"), None]).unwrap();
         assert_eq!(foreign.media_type.as_deref(), Some("application/vnd.example.thing"));
         let no_list = br#"{"mediaType":"application/vnd.example.thing","layers":{}}"#;
-        assert_eq!(parse_manifest_of_type(no_list, None).unwrap().descriptors(), 0);
+        assert_eq!(parse_manifest_of_type(no_list, [None, None]).unwrap().descriptors(), 0);
         let schema_one = br#"{"schemaVersion":1,"fsLayers":[]}"#;
-        assert_eq!(parse_manifest_of_type(schema_one, Some("application/x")), Err(ManifestError::SchemaOne));
+        assert_eq!(parse_manifest_of_type(schema_one, [Some("application/x"), None]), Err(ManifestError::SchemaOne));
     }
 }

@@ -80,7 +80,7 @@ fn manifest(bytes: &[u8]) -> String {
                 unusable.unwrap_or_default(),
             )
         }
-        Err(error @ (ManifestError::Malformed(_) | ManifestError::SchemaOne)) => error.to_string(),
+        Err(error) => error.to_string(),
     }
 }
 

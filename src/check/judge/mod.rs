@@ -61,8 +61,13 @@ pub fn as_far_as_decoded(verdict: Verdict, result: &Result<Answer, Trouble>) -> 
     }
 }
 
-/// Judges a completely fetched manifest; `size` is the one in its descriptor, if it has one.
-pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trouble>) -> Verdict {
+/// Judges a completely fetched manifest; `size` and `media_type` are those in its descriptor, if it has one.
+pub fn manifest(
+    digest: &Digest,
+    size: Option<u64>,
+    media_type: Option<&str>,
+    result: &Result<Answer, Trouble>,
+) -> Verdict {
     let answer = match served_whole(result) {
         Ok(answer) => answer,
         Err(verdict) => return verdict,
@@ -85,7 +90,7 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
         return verdict;
     }
     let actual = Digest::of(algorithm, bytes);
-    let parsed = parse_manifest_of_type(bytes, answer.content_type.as_deref());
+    let parsed = parse_manifest_of_type(bytes, [answer.content_type.as_deref(), media_type]);
     if actual != *digest {
         if parsed == Err(ManifestError::SchemaOne) {
             return unverified(Cause::Protocol, ManifestError::SchemaOne.to_string());
@@ -96,14 +101,17 @@ pub fn manifest(digest: &Digest, size: Option<u64>, result: &Result<Answer, Trou
     if let Some(verdict) = contradiction(digest, answer) {
         return verdict;
     }
+    let intact = |manifest: Manifest| {
+        let manifest = Some(Box::new(manifest));
+        Verdict::Intact(IntactObject { length: Some(length), manifest, ..IntactObject::default() })
+    };
     match parsed {
-        Ok(manifest) => Verdict::Intact(IntactObject {
-            length: Some(length),
-            manifest: Some(Box::new(manifest)),
-            ..IntactObject::default()
-        }),
+        Ok(manifest) => intact(manifest),
         Err(ManifestError::SchemaOne) => unverified(Cause::Protocol, ManifestError::SchemaOne.to_string()),
-        Err(error @ ManifestError::Malformed(_)) => {
+        // Content of an unknown type. Without a descriptor or the registry's header, the digest may be that of a page which
+        // something in front of the registry made.
+        Err(ManifestError::Untyped(_)) if size.is_some() || is_signed(answer) => intact(Manifest::default()),
+        Err(error @ (ManifestError::Malformed(_) | ManifestError::Untyped(_))) => {
             let suspicion = if is_signed(answer) { Suspicion::Malformed } else { Suspicion::MalformedUnsigned };
             suspect(suspicion, error.to_string())
         }

@@ -60,7 +60,7 @@ impl Findings {
             *self.objects.get_mut(kind) += objects.get(kind);
         }
         for canary in canaries {
-            self.canaries.insert(matches!(canary, Inquiry::Manifest(..)), (repository.clone(), canary));
+            self.canaries.insert(matches!(canary, Inquiry::Manifest { .. }), (repository.clone(), canary));
         }
         self.walked.insert(repository);
         self.suspected.extend(walked.suspected);

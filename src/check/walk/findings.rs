@@ -129,7 +129,7 @@ fn canaries(graph: &Graph) -> Vec<Inquiry> {
 fn inquiry_of(node: &Node) -> Inquiry {
     let (digest, size) = (node.digest.clone(), node.size);
     if node.is_manifest() {
-        Inquiry::Manifest(digest, size)
+        Inquiry::Manifest { digest, size, media_type: node.media_type.clone() }
     } else {
         Inquiry::Blob { digest, size, evidence: Evidence::LastByte }
     }

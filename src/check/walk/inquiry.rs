@@ -1,5 +1,7 @@
 //! One question about one object: its requests, and the verdict on their responses.
 
+use std::sync::Arc;
+
 use crate::check::evidence::Evidence;
 use crate::check::judge::{self, IntactObject, Verdict};
 use crate::check::manifest_cache::CachedManifest;
@@ -15,8 +17,15 @@ const REQUESTS: usize = 3;
 pub enum Inquiry {
     /// The digest that a reference resolves to.
     Resolution(Reference),
-    /// A manifest by digest, with the size in its descriptor if it has one.
-    Manifest(Digest, Option<u64>),
+    /// A manifest by digest.
+    Manifest {
+        /// Its digest.
+        digest: Digest,
+        /// Its length in bytes, if a descriptor names it.
+        size: Option<u64>,
+        /// Its descriptor's media type.
+        media_type: Option<Arc<str>>,
+    },
     /// A blob by digest.
     Blob {
         /// Its digest.
@@ -65,7 +74,7 @@ impl Inquiry {
             Self::Resolution(reference) => {
                 (Object::Manifest(reference.clone()), if by_get { How::Whole } else { How::Head })
             }
-            Self::Manifest(digest, _) => (Object::Manifest(Reference::Digest(digest.clone())), How::Whole),
+            Self::Manifest { digest, .. } => (Object::Manifest(Reference::Digest(digest.clone())), How::Whole),
             Self::Blob { digest, size, evidence } => {
                 let how = match (evidence, size) {
                     (Evidence::Content, size) => How::Content { size: *size },
@@ -83,7 +92,9 @@ impl Inquiry {
         let verdict = match self {
             Self::Resolution(Reference::Digest(digest)) => judge::resolution(Some(digest), result),
             Self::Resolution(Reference::Tag(_)) => judge::resolution(None, result),
-            Self::Manifest(digest, size) => judge::manifest(digest, *size, result),
+            Self::Manifest { digest, size, media_type } => {
+                judge::manifest(digest, *size, media_type.as_deref(), result)
+            }
             Self::Blob { digest, size, evidence: Evidence::Content } => judge::content(digest, *size, result),
             Self::Blob { digest, size, .. } => judge::blob(digest, *size, result),
         };
@@ -157,7 +168,7 @@ impl Inquiry {
         repository: &Repository,
         cached: CachedManifest,
     ) -> Judged {
-        let Self::Manifest(digest, size) = self else {
+        let Self::Manifest { digest, size, .. } = self else {
             return Box::pin(self.ask(registry, repository, false)).await;
         };
         let question = Question { how: How::Head, ..self.question(repository, false) };

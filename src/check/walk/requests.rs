@@ -96,7 +96,8 @@ impl<R: Registry + 'static> Walk<R> {
         };
         let node = &self.graph.nodes[id];
         if node.is_manifest() {
-            return Inquiry::Manifest(node.digest.clone(), node.size);
+            let (digest, media_type) = (node.digest.clone(), node.media_type.clone());
+            return Inquiry::Manifest { digest, size: node.size, media_type };
         }
         let is_short_config = node.kind == Kind::Config && node.size.is_some_and(|size| size <= SHORT_CONFIG);
         let evidence = match self.wanted_evidence(id) {

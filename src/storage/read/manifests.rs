@@ -147,11 +147,13 @@ fn read_one(source: &dyn Source, digest: &Digest, aliases: &[Named]) -> Result<F
     let unusable = parsed.as_ref().ok().and_then(|parsed| Unusable::summary(parsed.unusable.iter()));
     let content = match (wrong, parsed, &collected) {
         (None, Err(ManifestError::SchemaOne), _) => Err(Invalid::SchemaOne),
-        (None, Err(ManifestError::Malformed(why)), _) => Err(Invalid::Malformed(why)),
+        (None, Err(ManifestError::Malformed(why) | ManifestError::Untyped(why)), _) => Err(Invalid::Malformed(why)),
         // A registry parses a manifest before serving it.
         (None, Ok(_), Some([Err(why), Err(_)])) => Err(Invalid::Malformed(why.clone())),
         (None, Ok(parsed), _) => Ok(edges(parsed)),
-        (Some(actual), Err(ManifestError::Malformed(why)), _) => Err(Invalid::WrongDigest { actual, also: Some(why) }),
+        (Some(actual), Err(ManifestError::Malformed(why) | ManifestError::Untyped(why)), _) => {
+            Err(Invalid::WrongDigest { actual, also: Some(why) })
+        }
         (Some(actual), ..) => Err(Invalid::WrongDigest { actual, also: None }),
     };
     Ok(FoundManifest { content, unusable: unusable.map(Into::into), collected, wrong_aliases })

@@ -170,6 +170,30 @@ async fn a_known_type_that_does_not_parse_is_malformed() {
 }
 
 #[tokio::test]
+async fn generic_content_that_is_no_manifest_is_intact_as_long_as_nothing_calls_it_one() {
+    let registry = registry_with_whole().await;
+    let contents: [(&str, &str, &[u8]); 4] = [
+        ("octets", "application/octet-stream", b"\x00bin"),
+        ("text", "text/plain; charset=utf-8", b"not JSON"),
+        ("json", "application/json", br#"{"a":1}"#),
+        ("errors", "application/json", br#"{"errors":[]}"#),
+    ];
+    for (tag, content_type, content) in contents {
+        registry.push(&format!("app:{tag}"), &Image::raw(content_type, content.to_vec()));
+    }
+    let mut sweeping = Sweeping::of(&registry);
+    let report = sweeping.sweep().await;
+    assert_eq!((reasons(&report), causes(&report), report.images.broken), (vec![], vec![], 0), "{report:#?}");
+
+    let digest = Digest::sha256(b"not JSON");
+    let index = json!({"manifests": [{"mediaType": OCI_MANIFEST, "digest": digest, "size": 8}]});
+    registry.push("app:index", &Image::raw("application/json", index.to_string()));
+    registry.delete_tag("app:text");
+    let report = sweeping.sweep().await;
+    assert_eq!(found(&report), [(Some(digest), Kind::Child, Reason::Malformed)], "{report:#?}");
+}
+
+#[tokio::test]
 async fn one_unusable_descriptor_is_one_finding_and_hides_no_other() {
     for change in [
         (|manifest: &mut Value| manifest["config"]["digest"] = json!("")) as fn(&mut Value),

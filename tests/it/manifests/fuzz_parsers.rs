@@ -173,7 +173,7 @@ proptest! {
     #[test]
     fn manifest_is_intact_only_if_its_hash_matches(answer in answer(SIZE)) {
         let digest = content(SIZE);
-        if let Verdict::Intact(_) = judge::manifest(&digest, Some(SIZE), &Ok(answer.clone())) {
+        if let Verdict::Intact(_) = judge::manifest(&digest, Some(SIZE), None, &Ok(answer.clone())) {
             let is_proved = matches!(&answer.body, Body::Whole(bytes) if Digest::sha256(bytes) == digest);
             prop_assert!(is_proved);
         }
@@ -190,7 +190,7 @@ proptest! {
         let digest = content(SIZE);
         for verdict in [
             judge::blob(&digest, Some(SIZE), &trouble),
-            judge::manifest(&digest, None, &trouble),
+            judge::manifest(&digest, None, None, &trouble),
             judge::resolution(None, &trouble),
         ] {
             let is_unjudged = matches!(verdict, Verdict::Unverified { cause: told, .. } if told == cause);

@@ -184,7 +184,7 @@ fn an_empty_blob_needs_no_byte() {
 fn a_manifest() {
     let bytes: &[u8] = br#"{"layers":[]}"#;
     let digest = Digest::sha256(bytes);
-    let of = |size, answer| word(&judge::manifest(&digest, size, &Ok(answer)));
+    let of = |size, answer| word(&judge::manifest(&digest, size, None, &Ok(answer)));
     assert_eq!(of(Some(13), whole(br#"{"layers":[]}"#)), "intact");
     assert_eq!(of(None, whole(br#"{"layers":[]}"#)), "intact");
     let signed = |answer| Answer { content_digest: Some(digest.to_string()), ..answer };
@@ -203,10 +203,22 @@ fn a_manifest() {
     assert_eq!(of(None, contradicting), "Digest");
 
     let no_manifest = br#"{"errors":[]}"#;
-    let malformed = |answer| word(&judge::manifest(&Digest::sha256(no_manifest), None, &Ok(answer)));
-    let its_digest = Some(Digest::sha256(no_manifest).to_string());
-    assert_eq!(malformed(Answer { content_digest: its_digest, ..whole(no_manifest) }), "Malformed");
-    assert_eq!(malformed(whole(no_manifest)), "MalformedUnsigned");
+    let image = "application/vnd.oci.image.manifest.v1+json";
+    let signed = |answer| Answer { content_digest: Some(Digest::sha256(no_manifest).to_string()), ..answer };
+    let typed = |answer| Answer { content_type: Some(image.to_string()), ..answer };
+    let of =
+        |size, media_type, answer| word(&judge::manifest(&Digest::sha256(no_manifest), size, media_type, &Ok(answer)));
+    assert_eq!(of(None, None, signed(typed(whole(no_manifest)))), "Malformed");
+    assert_eq!(of(None, None, typed(whole(no_manifest))), "MalformedUnsigned");
+    assert_eq!(
+        of(Some(13), Some(image), signed(whole(no_manifest))),
+        "Malformed",
+        "its descriptor calls it a manifest"
+    );
+    assert_eq!(of(None, None, signed(whole(no_manifest))), "intact", "it may be anything");
+    assert_eq!(of(Some(13), None, whole(no_manifest)), "intact", "a descriptor names its digest");
+    assert_eq!(of(None, None, whole(no_manifest)), "MalformedUnsigned", "it may be a page of a proxy");
+    let of = |size, answer| word(&judge::manifest(&digest, size, None, &Ok(answer)));
     let schema_one = br#"{"schemaVersion":1,"fsLayers":[]}"#;
     assert_eq!(of(None, whole(schema_one)), "protocol", "its digest does not cover its signatures");
 }
@@ -312,7 +324,7 @@ fn bytes_in_an_encoding_that_is_not_undone_contradict_nothing() {
     let verdict = judge::resolution(None, &Ok(encoded.clone()));
     assert!(matches!(verdict, Verdict::Intact(IntactObject { digest: None, .. })), "{verdict:?}");
     let result = Ok(encoded);
-    let verdict = judge::manifest(&Digest::sha256(b"{}"), None, &result);
+    let verdict = judge::manifest(&Digest::sha256(b"{}"), None, None, &result);
     assert!(matches!(verdict, Verdict::Suspect { suspicion: Suspicion::DigestUnsigned, .. }), "{verdict:?}");
     let verdict = judge::as_far_as_decoded(verdict, &result);
     assert!(matches!(verdict, Verdict::Unverified { cause: Cause::Protocol, .. }), "{verdict:?}");

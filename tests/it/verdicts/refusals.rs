@@ -93,7 +93,7 @@ async fn invalid_docker_content_digest_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_refused_for_its_form_is_followed_by_a_get() {
+async fn refused_head_is_followed_by_get() {
     for status in [400, 402, 403, 405, 406, 409, 415, 416, 422, 501] {
         let registry = registry_with(&app()).await;
         registry.push("more:1", &Image::manifest().named("more"));
