@@ -293,6 +293,13 @@ impl EvidenceSchedule {
         Coverage { head, byte, content }
     }
 
+    /// Blobs of the current or last sweep whose bytes were wanted and could not be had. Where the last byte is wanted, it is
+    /// due until it has been read once, so that no blob is proved by its length otherwise.
+    pub fn length_only(&self) -> u64 {
+        let is_wanted = self.byte != Rhythm::Never || self.content == Rhythm::InEverySweep;
+        if is_wanted { self.coverage().head } else { 0 }
+    }
+
     /// Evicts blobs without new evidence for two periods, since no image needs them.
     pub fn evict_unused(&self, now: SystemTime) {
         let limit = self.evicted_before(now);

@@ -148,7 +148,8 @@ pub async fn hash(
     loop {
         let Ok(read) = timeout(silence, payload.chunk()).await else {
             let silence = humantime::format_duration(silence);
-            let detail = format!("the body stalled for {silence} after {length} bytes");
+            let detail =
+                format!("the body stalled for {silence} after {}", crate::report::counted(length, "byte", "bytes"));
             return Err(Trouble::new(Cause::Timeout, detail));
         };
         match read {

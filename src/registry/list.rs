@@ -12,7 +12,7 @@ use super::page::Page;
 use super::paging::sizes::SIZES;
 use super::paging::{Bounds, PageRequest, PageResponse, Paging};
 use super::response::Exchanged;
-use super::{Body, List, ListEnd, Listing, Trouble, may_pass};
+use super::{Answer, Body, List, ListEnd, Listing, Trouble, may_pass};
 use crate::oci::Repository;
 use crate::report::Cause;
 
@@ -147,8 +147,18 @@ impl Reading<'_> {
 
     fn page_of(&self, exchanged: &Exchanged) -> Result<PageResponse, Trouble> {
         let answer = &exchanged.answer;
+        let trouble = answer.trouble();
+        if is_html(answer) && trouble.as_ref().is_none_or(|trouble| trouble.cause == Cause::Protocol) {
+            let path = match self.list {
+                List::Catalog => "_catalog".to_string(),
+                List::Tags(repository) => format!("{repository}/tags/list"),
+            };
+            let status = if answer.status == 200 { String::new() } else { format!(" (status {})", answer.status) };
+            let detail = format!("GET /v2/{path} returned HTML instead of JSON{status}; is this a registry?");
+            return Err(Trouble::new(Cause::Protocol, detail));
+        }
         if !(200..300).contains(&answer.status) {
-            return Err(answer.trouble().unwrap_or_else(|| Trouble::new(Cause::Protocol, answer.summary())));
+            return Err(trouble.unwrap_or_else(|| Trouble::new(Cause::Protocol, answer.summary())));
         }
         let body = match &answer.body {
             Body::Whole(bytes) => bytes,
@@ -164,6 +174,14 @@ impl Reading<'_> {
         let next = links.iter().filter_map(|value| value.to_str().ok()).find_map(next_link).map(query_of);
         Ok(PageResponse::Page(page, next))
     }
+}
+
+/// True for a page for people, whatever its type is said to be.
+fn is_html(answer: &Answer) -> bool {
+    let media_type = answer.content_type.as_deref().and_then(|text| text.split(';').next()).unwrap_or_default();
+    let starts_with =
+        |first: &[u8]| matches!(&answer.body, Body::Whole(bytes) if bytes.trim_ascii_start().starts_with(first));
+    starts_with(b"<") || (media_type.trim().eq_ignore_ascii_case("text/html") && !starts_with(b"{"))
 }
 
 /// Of a link only the query is taken: registries behind a proxy write the host, scheme or path that they see themselves.

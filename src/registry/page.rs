@@ -29,9 +29,9 @@ impl Page {
         let page = page.map_err(|error| {
             // It may quote a text of any length.
             let error: String = error.to_string().chars().take(200).collect();
-            Trouble::new(Cause::Protocol, format!("a page is not what it should be: {error}"))
+            Trouble::new(Cause::Protocol, format!("the response is not a valid list: {error}"))
         })?;
-        page.ok_or_else(|| Trouble::new(Cause::Protocol, "an answer of status 200 holds no list"))
+        page.ok_or_else(|| Trouble::new(Cause::Protocol, "the response contains no list"))
     }
 }
 

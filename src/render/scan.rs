@@ -7,9 +7,9 @@ use anstyle::Style;
 use indicatif::HumanBytes;
 
 use super::Terminal;
-use super::text::{abbreviated, counted, some, style};
+use super::text::{abbreviated, some, style};
 use crate::report::Kind;
-use crate::report::Verdict;
+use crate::report::{Verdict, counted};
 use crate::storage::{Class, Finding, Foreign, Prediction, RemovalOutcome, RootReport, ScanReport};
 
 /// Lines of damage for each of several predictions: on a registry with multi-platform images, registry 2 with

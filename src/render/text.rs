@@ -4,10 +4,10 @@ use std::io;
 
 use anstyle::{AnsiColor, Style};
 
-use super::Terminal;
+use super::{Terminal, remedy};
 use crate::oci::Digest;
 use crate::report::Verdict;
-use crate::report::{Cause, Failure, Report, Unverified};
+use crate::report::{Cause, Failure, Report, Unverified, counted};
 
 /// Images listed for a failure.
 const MAX_IMAGES: usize = 10;
@@ -30,6 +30,9 @@ pub fn text(reports: &[Report], terminal: Terminal, out: &mut dyn io::Write) -> 
         }
         for cause in Cause::ALL {
             write_unverified(cause, &report.unverified, terminal, out)?;
+            if report.unverified.iter().any(|entry| entry.cause == cause) {
+                terminal.line(out, 4, remedy::after_unverified(cause))?;
+            }
         }
         writeln!(out)?;
     }
@@ -127,10 +130,12 @@ pub(super) fn unverified_object(entry: &Unverified) -> String {
 pub(super) fn totals(report: &Report) -> String {
     let images = report.images;
     let mut parts = Vec::new();
+    let mut next_step = "";
     if report.empty {
         // The verdict says so, unless it is a more severe one.
         let lead = if Verdict::of(report) == Verdict::Empty { "" } else { "EMPTY, " };
         parts.push(format!("{lead}no image was checked"));
+        next_step = "; if it has images, check the filters and the permissions of the probe's credentials";
     }
     if !report.catalog_accessible {
         parts.push(unread_catalog(report).to_string());
@@ -148,7 +153,10 @@ pub(super) fn totals(report: &Report) -> String {
     }
     let objects = counted(report.objects.total(), "object", "objects");
     parts.push(format!("{objects} in {}", counted(report.repositories, "repository", "repositories")));
-    parts.join(", ")
+    if report.length_only > 0 {
+        parts.push(format!("{} by length only", counted(report.length_only, "object", "objects")));
+    }
+    parts.join(", ") + next_step
 }
 
 fn unread_catalog(report: &Report) -> &'static str {
@@ -158,10 +166,6 @@ fn unread_catalog(report: &Report) -> &'static str {
     } else {
         "the catalog could not be read completely"
     }
-}
-
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 pub(super) fn some<T: ToString>(all: &[T], limit: usize) -> String {

@@ -51,6 +51,9 @@ pub struct Report {
     pub images: ImageCounts,
     /// Objects that were judged or failed to be, by kind; each counts once.
     pub objects: ObjectCounts,
+    /// Blobs whose last byte or content was to be read and could not be, so that only their length proves them.
+    #[serde(default)]
+    pub length_only: u64,
     /// HTTP exchanges of this sweep.
     pub requests: u64,
     /// Bytes of bodies that they brought.
@@ -59,6 +62,11 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// What could not be judged in this sweep.
     pub unverified: Vec<Unverified>,
+}
+
+/// A number with its noun, as in `1 byte` and `2 bytes`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Images by state.

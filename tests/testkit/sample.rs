@@ -33,6 +33,7 @@ pub fn intact(registry: &str) -> Report {
         repositories: 22,
         images: ImageCounts { intact: 62, broken: 0, unverified: 0 },
         objects: ObjectCounts { manifest: 63, child: 118, config: 120, layer: 840 },
+        length_only: 0,
         requests: 1210,
         received_bytes: 340_112,
         failures: Vec::new(),

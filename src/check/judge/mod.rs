@@ -16,7 +16,7 @@ pub use verdict::{IntactObject, Verdict};
 
 use crate::oci::{Digest, Manifest, ManifestError, config_platform, parse_manifest, parse_manifest_of_type};
 use crate::registry::{Answer, Body, Trouble};
-use crate::report::{Cause, Reason};
+use crate::report::{Cause, Reason, counted};
 use served::{delivered, served_whole};
 use verdict::{is_signed, suspect, unverified};
 
@@ -95,7 +95,7 @@ pub fn manifest(
         if parsed == Err(ManifestError::SchemaOne) {
             return unverified(Cause::Protocol, ManifestError::SchemaOne.to_string());
         }
-        let detail = format!("the {length} bytes hash to {actual}");
+        let detail = format!("the {} to {actual}", of_bytes(length, "hashes", "hash"));
         return mismatch(answer, size, length, digest_suspicion(answer), detail);
     }
     if let Some(verdict) = contradiction(digest, answer) {
@@ -185,7 +185,13 @@ pub fn content(digest: &Digest, size: Option<u64>, result: &Result<Answer, Troub
         return verdict;
     }
     if actual != *digest {
-        return mismatch(answer, size, length, Suspicion::Digest, format!("the {length} bytes hash to {actual}"));
+        return mismatch(
+            answer,
+            size,
+            length,
+            Suspicion::Digest,
+            format!("the {} to {actual}", of_bytes(length, "hashes", "hash")),
+        );
     }
     Verdict::Intact(IntactObject { length: Some(length), platform: platform.map(Box::new), ..IntactObject::default() })
 }
@@ -267,7 +273,7 @@ fn hashed(digest: &Digest, size: Option<u64>, length: Option<u64>, answer: &Answ
     };
     if is_other {
         let length = length.unwrap_or_default();
-        let detail = format!("the {length} bytes do not hash to the digest");
+        let detail = format!("the {} not hash to the digest", of_bytes(length, "does", "do"));
         return mismatch(answer, size, length, digest_suspicion(answer), detail);
     }
     Verdict::Intact(IntactObject { length, ..IntactObject::default() })
@@ -312,11 +318,16 @@ fn too_short_or_long(answer: &Answer, size: u64, length: u64) -> Verdict {
         return cut(answer, length);
     }
     let suspicion = if is_signed(answer) { Suspicion::Size } else { Suspicion::SizeUnsigned };
-    suspect(suspicion, format!("the registry has {length} bytes, the descriptor says {size}"))
+    suspect(suspicion, format!("the registry has {}, the descriptor says {size}", counted(length, "byte", "bytes")))
+}
+
+fn of_bytes(length: u64, one: &str, many: &str) -> String {
+    counted(length, &format!("byte {one}"), &format!("bytes {many}"))
 }
 
 fn cut(answer: &Answer, received: u64) -> Verdict {
-    suspect(Suspicion::Cut, format!("{}, then the connection ended after {received} bytes", answer.summary()))
+    let received = counted(received, "byte", "bytes");
+    suspect(Suspicion::Cut, format!("{}, then the connection ended after {received}", answer.summary()))
 }
 
 fn refused(answer: &Answer, what: &str) -> Verdict {

@@ -8,13 +8,15 @@ use crate::check::walk::{Inquiry, Suspected, Tally, Walked};
 use crate::config::Target;
 use crate::oci::{Image, Repository};
 use crate::registry::Registry;
-use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified};
+use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified, counted};
 
 /// The findings of all walks of a sweep.
 #[derive(Default)]
 pub(super) struct Findings {
     pub images: u64,
     pub objects: ObjectCounts,
+    /// Blobs that only their length proves, although more was to be read.
+    pub length_only: u64,
     pub walked: HashSet<Repository>,
     /// Images of open failures that were not walked.
     pub unwalked: HashSet<Image>,
@@ -87,9 +89,9 @@ impl Findings {
         self.unverified.extend(unmatched.into_iter().map(|pattern| {
             let setting = "tags.include";
             let detail = format!(
-                "{setting}: the pattern \"{pattern}\" matches no tag in any of {} repositories; patterns are regular \
+                "{setting}: the pattern \"{pattern}\" matches no tag in {}; patterns are regular \
                  expressions that match the complete tag, such as \"v[0-9]+.*\"",
-                self.tag_lists
+                counted(self.tag_lists, "repository", "repositories")
             );
             Unverified::filter(setting, pattern, detail)
         }));

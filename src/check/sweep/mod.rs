@@ -101,6 +101,7 @@ pub async fn sweep_watched<R: Registry + 'static>(
     found.contradicted.extend(blob_hasher.iter().flat_map(|blob_hasher| blob_hasher.take_contradicted()));
     contradictions.swept(&target.name, &found.contradicted, &found.cleared);
     evidence_schedule.evict_unused(SystemTime::now());
+    found.length_only = evidence_schedule.length_only();
     began.report(target, &traffic, known, repositories, selection, found)
 }
 
@@ -176,6 +177,7 @@ impl SweepStart {
             repositories,
             images: count_images(found.images, was_walked, &failures, &found.unverified),
             objects: found.objects,
+            length_only: found.length_only,
             requests: traffic.all_requests() - self.requests,
             received_bytes: traffic.received_bytes() - self.received_bytes,
             failures,
@@ -208,6 +210,7 @@ pub fn given_up(
         repositories: 0,
         images: count_images(0, |_| false, &known, &unverified),
         objects: ObjectCounts::default(),
+        length_only: 0,
         requests: 0,
         received_bytes: 0,
         failures: known,

@@ -8,7 +8,7 @@ use crate::check::walk::Roots;
 use crate::config::{ImageSelector, Mode, Target};
 use crate::oci::{Image, Repository};
 use crate::registry::{List, ListEnd, Registry, Trouble};
-use crate::report::{CatalogTrust, Cause, Failure, KnownCatalog, Unverified};
+use crate::report::{CatalogTrust, Cause, Failure, KnownCatalog, Unverified, counted};
 
 /// Characters that are told of a name that no repository may have.
 const SHOWN_OF_A_NAME: usize = 300;
@@ -81,11 +81,11 @@ impl Selection {
         self.may_resolve = trust == CatalogTrust::Complete;
         if let CatalogTrust::Shrunk { before } = trust {
             self.is_complete = false;
-            let count = names.len();
+            let count = counted(names.len() as u64, "repository", "repositories");
             found.unverified.push(Unverified::catalog(
                 Cause::Incomplete,
                 format!(
-                    "the catalog names {count} repositories, fewer than half of the {before} before; check that the registry \
+                    "the catalog names {count}, fewer than half of the {before} before; check that the registry \
                      has its storage and that the probe's credentials still see everything; if it is right, it is accepted \
                      once it is unchanged for 24 hours"
                 ),
@@ -108,9 +108,9 @@ impl Selection {
         found.unverified.extend(unmatched.into_iter().map(|pattern| {
             let setting = "repositories.include";
             let detail = format!(
-                "{setting}: the pattern \"{pattern}\" matches none of the {} repositories in the catalog; patterns are \
+                "{setting}: the pattern \"{pattern}\" matches none of {} in the catalog; patterns are \
                  regular expressions that match the complete name, such as \"team/.*\"",
-                names.len()
+                counted(names.len() as u64, "repository", "repositories")
             );
             Unverified::filter(setting, pattern, detail)
         }));

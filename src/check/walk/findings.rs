@@ -12,7 +12,7 @@ use crate::check::evidence::Evidence;
 use crate::check::judge::Suspicion;
 use crate::oci::{Digest, Image, Reference, Repository};
 use crate::registry::Trouble;
-use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified};
+use crate::report::{Cause, Failure, FailureKey, Kind, ObjectCounts, Unverified, counted};
 
 /// The results of a walk that are not in its graph.
 pub(super) struct Context {
@@ -192,7 +192,8 @@ impl Reading<'_> {
                 // If two descriptors of one object differ, one of them is wrong.
                 match length.and_then(|length| Some((length, stated.find(|&size| size != length)?))) {
                     Some((length, size)) => {
-                        let detail = format!("the registry has {length} bytes, a descriptor says {size}");
+                        let detail =
+                            format!("the registry has {}, a descriptor says {size}", counted(length, "byte", "bytes"));
                         let grounds = Grounds { answers: 1, ..Grounds::default() };
                         self.suspect(id, Suspicion::Size, &detail, grounds, Some(length));
                     }

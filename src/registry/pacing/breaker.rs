@@ -76,7 +76,7 @@ impl CircuitBreaker {
         }
         state.last_trouble.clone().map(|trouble| Trouble {
             detail: format!(
-                "not asked, since {unanswered} such questions in a row had no answer; the last: {}",
+                "not requested: requests of this kind were stopped after {unanswered} failures in a row; the last: {}",
                 trouble.detail
             ),
             is_refusal: false,

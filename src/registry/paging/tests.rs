@@ -108,7 +108,7 @@ fn a_rejected_request_does_not_prove_that_a_full_page_is_the_last() {
 
 /// The catalog may be truncated at any number of names, if the registry does not continue after the last one.
 #[test]
-fn a_short_catalog_is_complete_only_if_the_registry_links_its_pages_or_ignores_their_size() {
+fn short_catalog_needs_links_or_an_ignored_size() {
     let continued = |response: PageResponse, one: PageResponse| {
         let mut short = list(true, Some(1000));
         assert_eq!(short.next(&PageRequest::Start, page(numbered(5), None)).unwrap(), Some(after("t00004")));

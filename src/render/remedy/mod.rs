@@ -43,7 +43,7 @@ pub fn after_unverified(cause: Cause) -> &'static str {
         Cause::Unreachable => "Check that the registry is running and that its URL is correct.",
         Cause::Timeout => "Check the load of the registry. The next sweep tries again.",
         Cause::Unauthorized => {
-            "The registry rejected the probe's credentials. Configure credentials with pull permission."
+            "The registry requires credentials, or rejected the probe's. Configure credentials with pull permission."
         }
         Cause::RateLimited => "Set rate_limit for this registry, or configure credentials with a higher limit.",
         Cause::ServerError => "Check the registry's log. The next sweep tries again.",

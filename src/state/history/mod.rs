@@ -163,6 +163,7 @@ mod tests {
             repositories: 1,
             images: Default::default(),
             objects: Default::default(),
+            length_only: 0,
             requests: 7,
             received_bytes: 0,
             failures,

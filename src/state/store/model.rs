@@ -107,6 +107,7 @@ pub(super) fn without_lists(report: &Report) -> Report {
         repositories: report.repositories,
         images: report.images,
         objects: report.objects,
+        length_only: report.length_only,
         requests: report.requests,
         received_bytes: report.received_bytes,
         failures: Vec::new(),

@@ -15,7 +15,8 @@ use registry_integrity_probe::demo::fault::{
 };
 use registry_integrity_probe::demo::{Endpoint, Headers, Image};
 use registry_integrity_probe::oci::Digest;
-use registry_integrity_probe::report::{Cause, Outcome, Reason};
+use registry_integrity_probe::render::{self, Terminal};
+use registry_integrity_probe::report::{Cause, Outcome, Reason, Report};
 
 use crate::testkit::in_process::{app, registry_with};
 use crate::testkit::reports::{causes, reasons};
@@ -96,6 +97,32 @@ async fn a_blob_that_comes_whole_anyway_is_hashed() {
     registry.replace("app", &layer.digest, layer.flipped(), Headers::Follow);
     registry.fault(at(Endpoint::Blob), ignores_range());
     assert_eq!(reasons(&Sweeping::of(&registry).sweep().await), [Reason::DigestMismatch]);
+}
+
+/// A blob whose range is ignored, and which is too large to be read, is proved by its length.
+#[tokio::test]
+async fn blobs_that_only_their_length_proves_are_counted() {
+    let registry = registry_with(&large()).await;
+    let fault = registry.fault(at(Endpoint::Blob), ignores_range());
+    let mut sweeping = Sweeping::of(&registry);
+    let report = sweeping.sweep().await;
+    assert_eq!((report.outcome, report.length_only), (Outcome::Complete, 1), "{report:#?}");
+    let mut out = Vec::new();
+    render::text(&[report.clone()], Terminal::default(), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").ends_with("repositories, 1 object by length only"));
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["length_only"], 1);
+    let mut stored = json;
+    stored.as_object_mut().unwrap().remove("length_only");
+    assert_eq!(serde_json::from_value::<Report>(stored).unwrap().length_only, 0, "a report of an earlier version");
+
+    let report = Sweeping::of(&registry).with(|target| target.limits.unranged_bytes = 1 << 20).sweep().await;
+    assert_eq!(report.length_only, 0, "read to its end");
+    let report = Sweeping::of(&registry).with(|target| target.evidence.byte = ByteEvidence::Off).sweep().await;
+    assert_eq!(report.length_only, 0, "nothing more was wanted");
+    fault.lift();
+    assert_eq!(Sweeping::of(&registry).sweep().await.length_only, 0);
 }
 
 #[tokio::test]

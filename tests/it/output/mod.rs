@@ -22,6 +22,16 @@ fn text(reports: &[Report], terminal: Terminal) -> String {
 }
 
 #[test]
+fn text_counts_objects_and_names_the_next_step() {
+    let said = text(&[partial("a", vec![unjudged_layer("l", Cause::Unauthorized, &["app:1"])])], Terminal::default());
+    assert!(said.contains("The registry requires credentials"), "{said}");
+    let said = text(&[empty("a")], Terminal::default());
+    assert!(said.contains("; if it has images,"), "{said}");
+    let one = Report { length_only: 1, ..intact("a") };
+    assert!(text(&[one], Terminal::default()).contains("1 object by"));
+}
+
+#[test]
 fn nothing_but_the_totals_when_all_is_well() {
     assert_eq!(text(&[intact("a")], Terminal::default()), "INTACT  a: 62 images, 1141 objects in 22 repositories\n");
     assert_eq!(text(&[], Terminal::default()), "");
@@ -76,14 +86,17 @@ fn says_what_could_not_be_judged_and_why() {
     let (_, after) = after.split_once("    and 2 more\n").unwrap();
     assert_eq!(
         after,
-        "
+        "    Check the load of the registry. The next sweep tries again.
+
   PROTOCOL  1 unverified
     tags of Ünlawful: not a legal repository name
+    The response is invalid, or a limit was exceeded; see the detail.
 
 b  https://registry.example.com:5050/
 
   UNREACHABLE  1 unverified
     catalog: GET /v2/_catalog: connection refused
+    Check that the registry is running and that its URL is correct.
 
 UNVERIFIED  a: 1 of 63 images unverified, 1141 objects in 22 repositories
 UNVERIFIED  b: the catalog could not be read completely
@@ -140,7 +153,7 @@ fn json_is_the_documented_report() {
             "outcome": "complete", "catalog_accessible": true, "empty": false, "repositories": 22,
             "images": {"intact": 62, "broken": 2, "unverified": 0},
             "objects": {"manifest": 63, "child": 118, "config": 120, "layer": 840},
-            "requests": 1210, "received_bytes": 340_112,
+            "length_only": 0, "requests": 1210, "received_bytes": 340_112,
             "failures": [{
                 "repository": "infra-ci", "digest": child, "kind": "child", "reason": "missing",
                 "media_type": "application/vnd.oci.image.manifest.v1+json", "platform": "linux/amd64",

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use registry_integrity_probe::config::ByteEvidence;
 use registry_integrity_probe::demo::fault::{
-    Effect, answers, answers_json, at, cuts_body_after, drops_connection, ignores_last, links_to_itself, links_with,
-    lists_endlessly, many_headers, pads_body_to,
+    Effect, answers, answers_html, answers_json, at, cuts_body_after, drops_connection, ignores_last, links_to_itself,
+    links_with, lists_endlessly, many_headers, pads_body_to,
 };
 use registry_integrity_probe::demo::{Endpoint, Image, Registry};
 use registry_integrity_probe::report::{Cause, Outcome, Reason, Report};
@@ -60,6 +60,26 @@ async fn catalog_not_read_completely_fails_the_sweep() {
         assert!(report.unverified[0].detail.len() < 600, "{name}");
     }))
     .await;
+}
+
+#[tokio::test]
+async fn html_list_is_named_as_such() {
+    let cases = [
+        (answers_html(200), "returned HTML instead of JSON; is this a registry?"),
+        (answers_html(404), "returned HTML instead of JSON (status 404); is this a registry?"),
+        (answers_json("\n<!DOCTYPE html>"), "returned HTML instead of JSON; is this a registry?"),
+    ];
+    for (effect, expected) in cases {
+        for (endpoint, path) in [(Endpoint::Catalog, "_catalog"), (Endpoint::Tags, "app/tags/list")] {
+            let registry = registry_with(&app()).await;
+            let fault = if endpoint == Endpoint::Tags { at(endpoint).in_repository("app") } else { at(endpoint) };
+            registry.fault(fault, effect.clone());
+            let report = Sweeping::of(&registry).with(|target| target.limits.retries = 1).sweep().await;
+            let detail = &report.unverified[0].detail;
+            assert!(detail.ends_with(&format!("GET /v2/{path} {expected}")), "{detail}");
+            assert_eq!(report.unverified[0].cause, Cause::Protocol);
+        }
+    }
 }
 
 #[tokio::test]

@@ -129,7 +129,9 @@ async fn each_pattern_that_matches_nothing_is_named_and_resolves_nothing() {
     let mut sweeping = sweeping.with(|target| target.repositories.include = filter("team/*"));
     let report = sweeping.sweep().await;
     assert_eq!(summary(&report), (Outcome::Partial, true, 1, 1));
-    assert!(incomplete(&report)[0].contains("repositories.include: the pattern \"team/*\" matches none of the 3"));
+    assert!(
+        incomplete(&report)[0].contains("repositories.include: the pattern \"team/*\" matches none of 3 repositories")
+    );
     assert_eq!(report.unverified[0].reference, "repositories.include: team/*");
 
     let mut sweeping = sweeping.with(|target| target.repositories.include.extend(filter("r.*")));
@@ -142,7 +144,7 @@ async fn each_pattern_that_matches_nothing_is_named_and_resolves_nothing() {
     });
     let report = sweeping.sweep().await;
     assert_eq!(summary(&report), (Outcome::Partial, true, 1, 1));
-    assert!(incomplete(&report)[0].contains("tags.include: the pattern \"v[0-9]+\" matches no tag in any of 3"));
+    assert!(incomplete(&report)[0].contains("tags.include: the pattern \"v[0-9]+\" matches no tag in 3 repositories"));
 
     // A repaired image is resolved all the same, and an image that is left out on purpose too.
     registry.push("app:1", &app());
@@ -240,7 +242,7 @@ async fn a_cache_of_which_nothing_was_checked_is_empty() {
 
 /// Absence is normal in a cache: it is no failure, but proves nothing about the images that the configuration names.
 #[tokio::test]
-async fn what_images_names_and_a_cache_does_not_hold_is_incomplete_and_not_requested() {
+async fn images_absent_from_a_cache_are_incomplete() {
     let registry = damaged(6).await;
     let image = |name: &str| ImageSelector::Image(name.parse().unwrap());
     let images = vec![
@@ -273,7 +275,7 @@ async fn what_images_names_and_a_cache_does_not_hold_is_incomplete_and_not_reque
     let config = config(folder.path(), &registry.url(), ", mode: pull_through, images: ['zz:1']");
     let outcome = probe(["sweep", "--config.file", &config]).run().await;
     assert_eq!(outcome.code, Some(3), "{outcome:?}");
-    assert!(outcome.stdout.contains("zz") && outcome.stdout.contains("not in the cache's catalog"), "{outcome:?}");
+    assert!(outcome.stdout.contains("`images` names the repository zz"), "{outcome:?}");
 }
 
 /// A configuration of one registry, `r`, that is swept every half second.
@@ -341,7 +343,8 @@ async fn empty_registry_is_reported_empty_and_exits_3() {
         let config = config(folder.path(), &registry.url(), keys);
         let sweep = async |format: &str| probe(["sweep", "--config.file", &config, "--output", format]).run().await;
         let text = sweep("text").await;
-        assert_eq!((text.code, text.stdout.lines().count()), (Some(0), 1), "{text:?}");
+        assert_eq!(text.code, Some(0), "{text:?}");
+        assert!(text.stdout.contains("if it has images"), "{text:?}");
         assert!(text.stdout.starts_with("EMPTY  r: no image was checked"), "{text:?}");
         assert!(sweep("junit").await.stdout.contains("<skipped message=\"EMPTY: no image was checked"));
         assert!(sweep("github").await.stdout.contains("::warning title=EMPTY registry::no image was checked"));

@@ -175,7 +175,7 @@ async fn list_without_a_proved_end_is_incomplete() {
 
 /// A cap may be any number of names. A tag list of so few names is not asked for again, which would double its cost.
 #[tokio::test]
-async fn a_short_catalog_without_links_is_incomplete_if_the_registry_does_not_continue_after_its_last_name() {
+async fn short_catalog_without_links_is_incomplete() {
     let capped = || caps_pages_at(5).and(ignores_last()).and(loses_link());
     let cases: Vec<(&str, usize, usize, Effect, &str)> = vec![
         ("5 of 15", 15, 5, capped(), "repeats known names"),

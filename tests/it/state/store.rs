@@ -54,6 +54,7 @@ fn report(failures: Vec<Failure>) -> Report {
         repositories: 1,
         images: Default::default(),
         objects: Default::default(),
+        length_only: 0,
         requests: 7,
         received_bytes: 0,
         failures,
