@@ -18,7 +18,7 @@ use super::error_body::error_code;
 use super::headers::{ContentRange, next_link, retry_after};
 use super::page::Page;
 use super::{List, Trouble};
-use crate::oci::{Digest, Image, ManifestError, Platform, Repository, Tag, Unusable, parse_manifest};
+use crate::oci::{Digest, Image, Platform, Repository, Tag, Unusable, parse_manifest};
 
 /// No outcome is told in more characters than this, however long its input.
 const LONGEST_OUTCOME: usize = 700;

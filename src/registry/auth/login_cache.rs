@@ -221,7 +221,7 @@ mod tests {
         assert!(Arc::ptr_eq(&newer, &cache.login(None).await.unwrap()), "read once more than needed");
         std::fs::write(file.path(), "newest").unwrap();
         cache.shared.lock().checked_at = None;
-        assert_eq!(password(&*cache.login(None).await.unwrap()), "newest");
+        assert_eq!(password(&cache.login(None).await.unwrap()), "newest");
     }
 
     #[tokio::test]
@@ -234,6 +234,6 @@ mod tests {
         assert!(trouble.detail.contains(&*file.to_string_lossy()), "{trouble}");
         std::fs::write(&file, "here").unwrap();
         cache.shared.lock().checked_at = None;
-        assert_eq!(password(&*cache.login(None).await.unwrap()), "here");
+        assert_eq!(password(&cache.login(None).await.unwrap()), "here");
     }
 }

@@ -108,7 +108,7 @@ async fn blobs_that_only_their_length_proves_are_counted() {
     let report = sweeping.sweep().await;
     assert_eq!((report.outcome, report.length_only), (Outcome::Complete, 1), "{report:#?}");
     let mut out = Vec::new();
-    render::text(&[report.clone()], Terminal::default(), &mut out).unwrap();
+    render::text(std::slice::from_ref(&report), Terminal::default(), &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").ends_with("repositories, 1 object by length only"));
     let json = serde_json::to_value(&report).unwrap();
