@@ -89,7 +89,8 @@ impl Imports {
             }
             name => {
                 let below: Module = from.iter().cloned().chain([name.to_string()]).collect();
-                if self.0.contains_key(&below) {
+                // A name without a path after it is a variable, even if a module has the same name.
+                if self.0.contains_key(&below) && !rest.is_empty() {
                     return Some((below, rest.to_vec()));
                 }
                 let imported = self.0.get(from)?.imports.get(name)?;

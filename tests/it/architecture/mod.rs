@@ -46,7 +46,6 @@ fn folders_use_only_lower_folders() {
 }
 
 #[test]
-#[ignore = "cycles are being broken"]
 fn files_import_each_other_without_cycles() {
     let imports = imports::Imports::read(&src());
     let cycles = imports::cycles(&imports.edges());
