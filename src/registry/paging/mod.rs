@@ -11,11 +11,10 @@
 //!   after a name.
 //!
 //! If no names follow, the list is complete. If new names follow, reading continues from there. If known names are repeated
-//! or the request is rejected, the registry does not continue after that name. For the catalog and for a page that may be
-//! full, other requests then look for a proof, in this order: the names after the greatest one; a page of one name, which
-//! shows whether the registry limits pages and whether it links them; the names after the last but one, for registries that
-//! start again after the last one; if a page may be full, a page large enough for all names. A list without any proof is
-//! [`Cause::Incomplete`].
+//! or the request is rejected, the registry does not continue after that name. For a page that may be full, other requests
+//! then look for a proof, in this order: the names after the greatest one; a page of one name, which shows whether the
+//! registry limits pages and whether it links them; the names after the last but one, for registries that start again after
+//! the last one; a page large enough for all names. A list without any proof is [`Cause::Incomplete`].
 
 mod evidence;
 mod request;
@@ -174,7 +173,7 @@ impl Paging {
                 self.settle()
             }
             PageRequest::AtOnce(size) => self.at_once(*size, &read),
-            _ => self.walk(request, &read),
+            PageRequest::Start | PageRequest::Link(_) | PageRequest::After(_) => self.walk(request, &read),
         }
     }
 
@@ -211,6 +210,7 @@ impl Paging {
         }
         let Some(last) = &read.last else { return self.ended(request) };
         match request {
+            PageRequest::After(_) if read.new == 0 && !self.facts.may_be_truncated => Ok(None),
             // This registry includes `last` in what follows it.
             PageRequest::After(_) if read.new == 0 && read.count == 1 && read.has_start => self.ended(request),
             PageRequest::After(_) if read.new == 0 && self.is_rest(read) => Ok(None),
@@ -301,12 +301,12 @@ impl Paging {
     fn refused(&mut self, request: &PageRequest, trouble: Trouble) -> Result<Option<PageRequest>, Trouble> {
         match (request, trouble.cause) {
             (PageRequest::Start, _) => Err(trouble),
+            (PageRequest::After(_), _) if !self.facts.may_be_truncated => Ok(None),
             (PageRequest::One | PageRequest::AtOnce(_), Cause::Protocol) => self.settle(),
             // Some registries answer 5xx, or drop the connection, for a `last` they cannot use.
             (PageRequest::After(_), Cause::Protocol | Cause::ServerError | Cause::Unreachable) => {
                 self.doubt(Doubt::Refused(trouble.detail))
             }
-            (PageRequest::After(_), _) if !self.facts.may_be_truncated => self.doubt(Doubt::Refused(trouble.detail)),
             // Other parameters of the link may be the reason, so `last` is tried without them.
             (PageRequest::Link(query), Cause::Protocol) => {
                 self.facts.more_is_linked = true;
@@ -324,12 +324,7 @@ impl Paging {
 
     /// Decides from what is known, or returns the next request that may bring a proof.
     fn settle(&mut self) -> Result<Option<PageRequest>, Trouble> {
-        let Facts { may_be_truncated, ignores_size, ignores_last, links, links_mislead, more_is_linked, .. } =
-            self.facts;
-        // A proof for each short tag list would double the cost of a sweep. No registry truncates a list to one name.
-        if !may_be_truncated && (!self.is_catalog || self.known.len() <= 1) {
-            return Ok(None);
-        }
+        let Facts { ignores_size, ignores_last, links, links_mislead, more_is_linked, .. } = self.facts;
         // A registry that ignores `n` sends everything at once; one that links pages links all but the last.
         let is_one_page = ignores_size && self.shortest_linked.is_none();
         if !more_is_linked && !links_mislead && (is_one_page || links) {
@@ -350,9 +345,8 @@ impl Paging {
         {
             return Ok(Some(PageRequest::After(name)));
         }
-        // A larger `n` proves nothing where a smaller one already had room for more names.
         let large_enough = [self.bounds.names + 1, self.known.len() + 1];
-        if may_be_truncated && let Some(size) = large_enough.get(self.sizes_tried) {
+        if let Some(size) = large_enough.get(self.sizes_tried) {
             self.sizes_tried += 1;
             return Ok(Some(PageRequest::AtOnce(*size)));
         }
