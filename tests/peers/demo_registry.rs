@@ -9,7 +9,7 @@ use registry_integrity_probe::oci::{Digest, MANIFEST_ACCEPT, parse_manifest};
 use serde_json::Value;
 
 use crate::testkit::docker_registry::{DockerRegistry, Options, PASSWORD, USERNAME};
-use crate::testkit::push::http_client;
+use crate::testkit::push::shared_client;
 use crate::testkit::raw_http::{RawAnswer, ask};
 use crate::testkit::skopeo::{skopeo, skopeo_copy};
 
@@ -366,7 +366,7 @@ async fn skopeo_copies_between_real_and_in_process_registry() {
 /// Everything that some tag can reach and that does not come with the bytes of its digest.
 async fn walk(registry: &Registry) -> BTreeSet<String> {
     let get = async |path: String| {
-        let answer = http_client().get(format!("{}{path}", registry.url())).header("Accept", MANIFEST_ACCEPT).send();
+        let answer = shared_client().get(format!("{}{path}", registry.url())).header("Accept", MANIFEST_ACCEPT).send();
         answer.await.ok()?.error_for_status().ok()?.bytes().await.ok()
     };
     let json =

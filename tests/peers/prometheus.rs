@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::testkit::docker_registry::DockerRegistry;
 use crate::testkit::probe::probe;
-use crate::testkit::push::http_client;
+use crate::testkit::push::shared_client;
 use crate::testkit::raw_http::ask;
 use crate::testkit::{free_address, peer, poll_until};
 
@@ -70,7 +70,7 @@ impl Prometheus {
 
     async fn api(&self, path: &str) -> Value {
         // Long answers come in chunks, which only a whole client reads.
-        let answer = http_client().get(format!("http://{}{path}", self.address)).send().await.unwrap();
+        let answer = shared_client().get(format!("http://{}{path}", self.address)).send().await.unwrap();
         serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap()["data"].take()
     }
 

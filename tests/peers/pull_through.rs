@@ -9,7 +9,7 @@ use registry_integrity_probe::demo::{Image, Registry};
 use registry_integrity_probe::report::{Cause, ImageCounts, Outcome};
 
 use crate::testkit::docker_registry::{DockerRegistry, Options};
-use crate::testkit::push::http_client;
+use crate::testkit::push::shared_client;
 use crate::testkit::sweeping::Sweeping;
 
 /// The bytes that a cache holds: every blob and manifest, with its length. What it notes about tags is no download.
@@ -32,7 +32,7 @@ async fn pull(cache: &DockerRegistry, repository: &str, image: &Image, parts: us
     for part in image.parts().iter().rev().take(parts) {
         let endpoint = if part.media_type.contains("manifest") { "manifests" } else { "blobs" };
         let url = format!("{}/v2/{repository}/{endpoint}/{}", cache.url(), part.digest);
-        let answer = http_client().get(url).header("Accept", &part.media_type).send().await.unwrap();
+        let answer = shared_client().get(url).header("Accept", &part.media_type).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{part:?}");
         answer.bytes().await.unwrap();
     }

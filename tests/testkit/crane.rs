@@ -11,7 +11,7 @@ use registry_integrity_probe::demo::{Image, Part};
 use registry_integrity_probe::oci::Digest;
 use tempfile::TempDir;
 
-use super::push::{Destination, http_client};
+use super::push::{Destination, shared_client};
 use super::raw_http::ask;
 use super::{free_address, peer, poll_until};
 
@@ -55,7 +55,7 @@ impl CraneRegistry {
     ///
     /// If the registry refuses.
     pub async fn put_manifests(&self, manifest: &Part, names: impl IntoIterator<Item = (String, String)>) {
-        let client = http_client();
+        let client = shared_client();
         for (repository, reference) in names {
             let put = client.put(format!("{}/v2/{repository}/manifests/{reference}", self.url()));
             let put = put.header("Content-Type", &manifest.media_type).body(manifest.bytes.clone());

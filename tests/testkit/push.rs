@@ -1,4 +1,5 @@
 //! Pushes made-up images to real registries (OCI distribution specification, "Pushing").
+#![expect(clippy::disallowed_types, reason = "tests talk to registries and to the probe as outsiders")]
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -17,18 +18,25 @@ pub struct Destination {
 /// No exchange of a test takes longer, unless it never ends.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// A client that follows the environment in nothing.
-#[expect(clippy::disallowed_types, reason = "tests talk to registries and to the probe as outsiders")]
+/// A client that ignores the environment, with connections of its own that it keeps open.
 pub fn http_client() -> reqwest::Client {
-    // A client of its own for each request would read the machine's certificate authorities each time.
-    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
-        // Another test of the binary may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // Tests have a runtime each, which an idle connection would not outlive.
-        let client = reqwest::Client::builder().no_proxy().timeout(TIME_LIMIT).pool_max_idle_per_host(0);
-        client.build().expect("a client without files to read")
-    });
-    CLIENT.clone()
+    client_with(|builder| builder)
+}
+
+/// A client that ignores the environment, and opens a connection for each request. One for all tests, because each client
+/// reads the machine's certificate authorities.
+pub fn shared_client() -> &'static reqwest::Client {
+    // Tests have a runtime each, which an idle connection would not outlive.
+    static CLIENT: LazyLock<reqwest::Client> =
+        LazyLock::new(|| client_with(|builder| builder.pool_max_idle_per_host(0)));
+    &CLIENT
+}
+
+fn client_with(change: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> reqwest::Client {
+    // Another test of the binary may have installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder().no_proxy().timeout(TIME_LIMIT);
+    change(builder).build().expect("a client without files to read")
 }
 
 impl Destination {
@@ -84,7 +92,7 @@ impl Destination {
     }
 
     fn request(&self, method: reqwest::Method, url: &str) -> reqwest::RequestBuilder {
-        let request = http_client().request(method, url);
+        let request = shared_client().request(method, url);
         match &self.credentials {
             Some((username, password)) => request.basic_auth(username, Some(password)),
             None => request,

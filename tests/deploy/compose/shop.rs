@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::process::Process;
 use super::{adapted, shipped};
 use crate::testkit::docker_registry::{DockerRegistry, Options};
-use crate::testkit::push::{Destination, http_client};
+use crate::testkit::push::{Destination, shared_client};
 use crate::testkit::raw_http::ask;
 use crate::testkit::{free_address, peer, poll_until};
 
@@ -151,7 +151,7 @@ impl Shop {
             let accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json";
             // A cache answers 404 also when its upstream did not answer it in time; clients try again.
             poll_until(BOUND, async || {
-                let answer = http_client().get(&url).header("Accept", accept).send().await.ok()?;
+                let answer = shared_client().get(&url).header("Accept", accept).send().await.ok()?;
                 if answer.status() != 200 {
                     return None;
                 }

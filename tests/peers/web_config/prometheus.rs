@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::testkit::push::http_client;
+use crate::testkit::push::shared_client;
 use crate::testkit::web_service::{BOUND, Setup, alice, display};
 use crate::testkit::{free_address, peer, poll_until};
 
@@ -51,7 +51,7 @@ async fn prometheus_scrapes_over_mutual_tls_with_a_password() {
             .unwrap(),
     );
     let targets = poll_until(BOUND, async || {
-        let answer = http_client().get(format!("http://{address}/api/v1/targets")).send().await.ok()?;
+        let answer = shared_client().get(format!("http://{address}/api/v1/targets")).send().await.ok()?;
         let targets: Value = serde_json::from_str(&answer.text().await.ok()?).ok()?;
         let targets = targets["data"]["activeTargets"].as_array()?.clone();
         let health = |job: &str| targets.iter().find(|target| target["labels"]["job"] == job)?["health"].as_str();

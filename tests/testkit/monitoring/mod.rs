@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use url::Url;
 
-use crate::testkit::push::http_client;
+use crate::testkit::push::shared_client;
 use crate::testkit::{free_address, peer, poll_until};
 
 /// How long to wait for what passes through several of these programs.
@@ -46,7 +46,7 @@ impl Service {
         let process = command.spawn().expect("an installed program can be run");
         let service = Self { process, directory, address };
         poll_until(PATIENCE, async || {
-            let answer = http_client().get(service.url("/-/ready")).send().await.ok()?;
+            let answer = shared_client().get(service.url("/-/ready")).send().await.ok()?;
             // node_exporter has no such path, and one of these may ask for credentials.
             matches!(answer.status().as_u16(), 200 | 401 | 404).then_some(())
         })
@@ -66,7 +66,7 @@ impl Service {
 
     /// What it serves at a path.
     pub async fn get(&self, path: &str) -> String {
-        let answer = http_client().get(self.url(path)).send().await.expect("an answer");
+        let answer = shared_client().get(self.url(path)).send().await.expect("an answer");
         answer.text().await.expect("a body")
     }
 
@@ -74,7 +74,7 @@ impl Service {
     pub async fn query(&self, expression: &str) -> Vec<(Value, String)> {
         let mut url: Url = self.url("/api/v1/query").parse().expect("a URL");
         url.query_pairs_mut().append_pair("query", expression);
-        let answer = http_client().get(url).send().await.expect("an answer").text().await.expect("a body");
+        let answer = shared_client().get(url).send().await.expect("an answer").text().await.expect("a body");
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         let series = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{expression}: {answer}"));
         let sample = |series: &Value| {
