@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use registry_integrity_probe::config::{Limits, Target};
 use registry_integrity_probe::demo::fault::{answers, everything, hangs, resets};
 use registry_integrity_probe::demo::{Image, Registry};
 use registry_integrity_probe::report::Report;
@@ -28,7 +29,11 @@ async fn healthy(images: usize, seed: u64) -> Registry {
 }
 
 async fn sweep(registry: &Registry) -> Report {
-    Sweeping::of(registry).with(|target| target.request_timeout = Duration::from_millis(250)).sweep().await
+    // As many retries as by default: the figures are about them.
+    let as_by_default = |target: &mut Target| {
+        (target.request_timeout, target.limits.retries) = (Duration::from_millis(250), Limits::default().retries);
+    };
+    Sweeping::of(registry).with(as_by_default).sweep().await
 }
 
 #[expect(clippy::print_stderr, reason = "the figures of the run are worth reading")]
