@@ -336,7 +336,7 @@ async fn registry_restarted_empty_keeps_known_failures() {
 }
 
 #[tokio::test]
-async fn empty_registry_is_reported_empty_and_exits_3() {
+async fn empty_registry_is_reported_empty_and_exits_0() {
     let registry = Registry::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for keys in ["", ", mode: pull_through"] {
