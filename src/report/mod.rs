@@ -39,7 +39,7 @@ pub struct Report {
     /// True if at least a part of the catalog could be read, so that the sweep looked at something.
     #[serde(skip)]
     pub catalog_reached: bool,
-    /// What is known of the catalog from now on.
+    /// The catalog to compare the next sweep with.
     #[serde(skip)]
     pub catalog: KnownCatalog,
     /// True if the registry answered, and no image was checked: such a sweep proves nothing intact.

@@ -55,7 +55,7 @@ pub fn as_far_as_decoded(verdict: Verdict, result: &Result<Answer, Trouble>) -> 
             if answer.is_encoded
                 && matches!(suspicion.reason(), Reason::SizeMismatch | Reason::DigestMismatch | Reason::Malformed) =>
         {
-            unverified(Cause::Protocol, format!("{detail}; it came in an encoding that nobody asked for"))
+            unverified(Cause::Protocol, format!("{detail}; the body has a Content-Encoding that was not requested"))
         }
         (verdict, _) => verdict,
     }

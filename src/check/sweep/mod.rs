@@ -44,7 +44,7 @@ pub struct Job<'a> {
     pub traffic: Arc<Traffic>,
     /// Failures known before.
     pub known: &'a [Failure],
-    /// What is known of the catalog from earlier sweeps.
+    /// The catalog as earlier sweeps read it.
     pub catalog: &'a KnownCatalog,
     /// What contradicted itself before.
     pub contradictions: Arc<Contradictions>,
@@ -218,7 +218,7 @@ pub fn given_up(
     }
 }
 
-/// What is known to be bad in repositories of another shard is for that one to tell.
+/// Keeps only the failures in repositories of this shard; the other shards report theirs.
 fn of_its_shard(target: &Target, known: &[Failure]) -> Vec<Failure> {
     known.iter().filter(|failure| target.is_of_its_shard(&failure.repository)).cloned().collect()
 }

@@ -29,7 +29,7 @@ pub(super) struct Selection {
     pub is_filter_wrong: bool,
     /// Repositories of known failures that the catalog names, and that a wrong filter leaves out.
     pub filtered_out: HashSet<Repository>,
-    /// What is known of the catalog from now on.
+    /// The catalog to compare the next sweep with.
     pub catalog: KnownCatalog,
 }
 
